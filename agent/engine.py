@@ -1,0 +1,197 @@
+"""The engine: one thread that takes what captures and link bring, keeps what becomes of it, and lets it go.
+
+The order is the promise: recorder, outbox, and only then the courier. A capture thread that dies takes the process down.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from agent.capture import Capture, Captured, CaptureEvent, CaptureLost, CaptureStarted, Overflowed
+from agent.clock import SystemClock
+from agent.clock_watch import ClockWatch
+from agent.courier import Courier
+from agent.errors import AgentError
+from agent.live import LiveLine
+from agent.outbox import Outbox
+from agent.recorder import INTERFACE_DOWN, STOPPED, Recorded, Recorder
+from evidence.bodies import Segment
+from evidence.statement import Seen
+
+HEALTH_EVERY_S: Final = 60.0
+GRACE_S: Final = 3.0
+_LOG: Final = logging.getLogger("packseal.agent")
+
+
+@dataclass(slots=True)
+class Station:
+    """Everything about one pack in a running agent."""
+
+    pack: str
+    capture: Capture
+    recorder: Recorder
+    live: LiveLine
+    frames: int = 0
+    malformed: int = 0
+    dropped: int = 0
+    windows: int = 0
+    statements: int = 0
+    outage_due_s: float = 0.0
+    bus: str = "closed"
+
+
+@dataclass(slots=True)
+class Engine:
+    """Runs until `stop`. `inbox` receives the events of captures and link; `segment_s` is how often an outage is signed."""
+
+    inbox: queue.SimpleQueue[Any]
+    outbox: Outbox
+    courier: Courier
+    clock: SystemClock
+    stations: Mapping[str, Station]
+    segment_s: float
+    _stopping: bool = False
+    _health_due_s: float = field(default_factory=time.monotonic)
+
+    def stop(self) -> None:
+        """Ask the engine to end in order; may be called from a signal handler."""
+        self._stopping = True
+        self.inbox.put(None)
+
+    def checkpoint_seen(self, seen: Seen) -> None:
+        """The ledger has shown a newer checkpoint: the next statement of each pack carries it."""
+        for station in self.stations.values():
+            station.recorder.checkpoint_seen(seen)
+
+    def run(self) -> None:
+        """Capture, keep and carry until asked to stop; StoreError when nothing can be kept any more."""
+        watch = ClockWatch(self.clock.read())
+        for station in self.stations.values():
+            station.capture.start()
+        self.courier.connection.start()
+        while not self._stopping:
+            for event in self._wait(0.5):
+                self._take(event)
+            self._housekeeping(watch)
+            self.courier.pump(time.monotonic())
+        self._end()
+
+    def _wait(self, timeout_s: float) -> list[Any]:
+        try:
+            events = [self.inbox.get(timeout=timeout_s)]
+            events += [self.inbox.get_nowait() for _ in range(self.inbox.qsize())]
+        except queue.Empty:
+            return []
+        return [event for event in events if event is not None]
+
+    def _take(self, event: Any) -> None:  # noqa: ANN401 - of captures or of the link
+        if isinstance(event, CaptureEvent):
+            self._captured(event)
+        else:
+            self.courier.handle(event, time.monotonic())
+
+    def _captured(self, event: CaptureEvent) -> None:
+        station = self.stations[event.pack]
+        now = self.clock.read()
+        match event:
+            case CaptureStarted(at_us=at_us):
+                _LOG.info("%s: listening", station.pack)
+                station.bus = "listening"
+                self._keep(station, station.recorder.capture_started(self.clock.read().at(at_us)))
+            case Captured(intake=intake, until_us=until_us):
+                station.capture.processed(len(intake.frames))
+                station.frames += len(intake.frames)
+                station.malformed += intake.malformed
+                for complaint in intake.complaints:
+                    _LOG.warning("%s: %s", station.pack, complaint)
+                self._keep(station, station.recorder.captured(intake.frames, intake.malformed, until_us, now))
+            case Overflowed(count=count, start_us=start_us, end_us=end_us):
+                station.dropped += count
+                _LOG.error("%s: could not keep up, %d frames dropped and signed for", station.pack, count)
+                self._keep(station, station.recorder.overflowed(count, start_us, end_us, now))
+            case CaptureLost(at_us=at_us, reason=reason):
+                if station.bus != "down":
+                    _LOG.error("%s: %s", station.pack, reason)
+                    station.bus = "down"
+                    station.outage_due_s = time.monotonic() + self.segment_s
+                    self._keep(station, station.recorder.interrupted(INTERFACE_DOWN, at_us, now))
+
+    def _keep(self, station: Station, recorded: Recorded) -> None:
+        """The point of no return: durable here, and only afterwards visible to anybody."""
+        if recorded.sealed:
+            self.outbox.add(station.pack, recorded.sealed)
+            station.statements += len(recorded.sealed)
+        station.windows += len(recorded.windows)
+        now = self.clock.read()
+        for window in recorded.windows:
+            wall_ms = now.wall_at(window.start_ms)
+            self.courier.live(station.pack, station.live.write(window, wall_ms, station.recorder.next_statement))
+        for sealed in recorded.sealed:
+            said = sealed.statement
+            frames = said.body.frames if isinstance(said.body, Segment) else 0
+            _LOG.debug("%s: %s %d/%d sealed, %d frames", station.pack, said.kind, said.epoch, said.seq, frames)
+
+    def _housekeeping(self, watch: ClockWatch) -> None:
+        now, now_s = self.clock.read(), time.monotonic()
+        change = watch.look(now)
+        for station in self.stations.values():
+            if not station.capture.alive and not self._stopping:
+                raise AgentError(f"{station.pack}: the capture thread has died: {station.capture.failure!r}")
+            if change is not None:
+                self._keep(station, station.recorder.clock_changed(change, now))
+            if station.bus == "down" and now_s >= station.outage_due_s:
+                station.outage_due_s = now_s + self.segment_s
+                self._keep(station, station.recorder.interrupted(INTERFACE_DOWN, now.boot_us, now))
+        if now_s >= self._health_due_s:
+            self._health_due_s = now_s + HEALTH_EVERY_S
+            self.courier.health(self._health_line())
+
+    def _health_line(self) -> bytes:
+        totals, carried = self.outbox.totals(), self.courier.carried
+        packs = {
+            each.pack: {
+                "bus": each.bus,
+                "frames": each.frames,
+                "malformed": each.malformed,
+                "dropped": each.dropped,
+                "windows": each.windows,
+                "statements": each.statements,
+            }
+            for each in self.stations.values()
+        }
+        line = {
+            "pending": totals.pending,
+            "proven": totals.proven,
+            "refused": totals.refused,
+            "documents_pending": totals.documents_pending,
+            "proofs": carried.proofs,
+            "bad_answers": carried.bad_answers,
+            "denied": carried.denied,
+            "bytes_out": self.courier.connection.bytes_out,
+            "packs": packs,
+        }
+        return json.dumps(line, separators=(",", ":")).encode()
+
+    def _end(self) -> None:
+        """Seal what is open, say close, and give the last statements a moment to be proven."""
+        for station in self.stations.values():
+            station.capture.stop()
+        for event in self._wait(0.01):
+            self._take(event)
+        for station in self.stations.values():
+            now = self.clock.read()
+            self._keep(station, station.recorder.stop(STOPPED, now.boot_us, now))
+        until = time.monotonic() + GRACE_S
+        while self.courier.connection.is_up and time.monotonic() < until and self.courier.unfinished():
+            self.courier.pump(time.monotonic())
+            for event in self._wait(0.05):
+                self._take(event)
+        self.courier.health(self._health_line())
+        self.courier.goodbye()
+        self.courier.connection.stop(1.0)

@@ -1,0 +1,91 @@
+"""Key files: one Ed25519 seed per (pack, gateway), readable by its owner alone, never printed and never overwritten."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import ConfigError, StoreError
+from evidence import names
+from evidence.errors import FormatError
+from evidence.keys import NamedKey, SigningKey
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """Where a key lies and whose it is."""
+
+    path: Path
+    pack: str
+    gateway: str
+
+
+class Keystore:
+    """The folder of key files of one agent."""
+
+    def __init__(self, folder: Path, registrar: names.Registrar, gateway: str) -> None:
+        self._folder = folder
+        self._registrar = registrar
+        self._gateway = gateway
+
+    def new(self, pack: str) -> NamedKey:
+        """Make the key of (pack, this gateway) and say its public half; ConfigError if there is one already."""
+        path = self._path(pack)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_bytes(32).hex() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(self._folder)
+        except FileExistsError:
+            raise ConfigError(f"{path}: this key exists already; `keys show {pack}` prints its public half") from None
+        except OSError as problem:
+            raise StoreError(f"{path}: {problem.strerror}") from None
+        return self.show(pack)
+
+    def show(self, pack: str) -> NamedKey:
+        """The public half of a pack's key, named by the pack's URI."""
+        return NamedKey(self._registrar.pack(pack), self.load(pack).public)
+
+    def load(self, pack: str) -> SigningKey:
+        """The signing key of (pack, this gateway); ConfigError if it is missing, damaged or readable by others."""
+        path = self._path(pack)
+        try:
+            with path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                content = file.read(256)
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no key for this pack; make one with `packseal-agent keys new {pack}`") from None
+        except OSError as problem:
+            raise StoreError(f"{path}: {problem.strerror}") from None
+        if mode & 0o077:
+            raise ConfigError(
+                f"{path}: readable by others; chmod 600 it, and make a new key if anyone may have read it"
+            )
+        try:
+            return SigningKey(bytes.fromhex(content.decode("ascii").strip()))
+        except (ValueError, FormatError):
+            raise ConfigError(f"{path}: not a key file; restore it from a backup or make a new key") from None
+
+    def list(self) -> list[KeyFile]:
+        """The key files of this gateway, by pack."""
+        found = sorted(self._folder.glob(f"*.{self._gateway}.key"))
+        return [KeyFile(path, path.name.partition(".")[0], self._gateway) for path in found]
+
+    def _path(self, pack: str) -> Path:
+        try:
+            return self._folder / f"{names.identifier(pack, 'pack')}.{self._gateway}.key"
+        except FormatError as problem:
+            raise ConfigError(str(problem)) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,67 @@
+"""Proofs come in: believed only under the pinned ledger key, for an entry of ours, in a log that only ever grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from evidence import answer, proof
+from evidence.answer import Refusal, Stored
+from evidence.errors import EvidenceError, ProofError, SignatureError
+from evidence.keys import NamedKey
+from evidence.merkle import Digest
+from evidence.statement import Seen
+
+
+class LedgerForked(EvidenceError):
+    """The ledger has signed two different logs; both notes are evidence against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenEntry:
+    """An entry of ours is in the log at `index`; `seen` is the checkpoint that proves it and `note` its signed form."""
+
+    entry: Digest
+    index: int
+    seen: Seen
+    note: str
+    text: bytes
+
+
+class Receipts:
+    """Judges what the ledger answers, remembering the newest checkpoint that it has verified."""
+
+    def __init__(self, ledger: NamedKey, newest: Seen | None) -> None:
+        self._ledger = ledger
+        self.newest = newest
+
+    def proof(self, payload: bytes) -> ProvenEntry:
+        """The verified proof in `payload`; EvidenceError if it proves nothing, LedgerForked if it proves too much."""
+        offered = proof.parse(payload)
+        head = offered.verify(self._ledger)
+        seen = Seen(head.size, head.root)
+        if self.newest is not None and head.size == self.newest.size and head.root != self.newest.root:
+            raise LedgerForked(f"{head.origin} has signed two roots for size {head.size}")
+        return ProvenEntry(offered.entry, offered.index, seen, offered.note, payload)
+
+    def remember(self, seen: Seen) -> bool:
+        """Take a verified checkpoint as the newest, if it is larger."""
+        if self.newest is not None and seen.size <= self.newest.size:
+            return False
+        self.newest = seen
+        return True
+
+    def refusal(self, payload: bytes, pack: str) -> Refusal:
+        """The verified refusal in `payload`; EvidenceError otherwise."""
+        said, subject = answer.read(payload, self._ledger)
+        if not isinstance(said, Refusal):
+            raise ProofError("the answer is no refusal")
+        if subject not in (pack, self._ledger.name):
+            raise SignatureError(f"the refusal is about {subject}")
+        return said
+
+    def stored(self, payload: bytes, pack: str) -> Stored:
+        """The verified acknowledgement of documents in `payload`; EvidenceError otherwise."""
+        said, subject = answer.read(payload, self._ledger)
+        if not isinstance(said, Stored) or subject != pack:
+            raise ProofError("the answer is no acknowledgement of this pack's documents")
+        return said

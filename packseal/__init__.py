@@ -1,0 +1,1 @@
+"""The programs that belong to neither side, and what every program shares."""

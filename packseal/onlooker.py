@@ -1,0 +1,158 @@
+"""What one MQTT message says, and whether it is true: every topic read, verified as far as the given keys allow. Pure.
+
+It keeps only what it needs to hold a document against the statement that names it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from evidence import answer, proof, segment, statement
+from evidence.answer import Refusal
+from evidence.bodies import CLOSE_REASONS, GAP_REASONS, OPEN_REASONS, Body, Clock, Close, Gap, Open, Segment
+from evidence.errors import EvidenceError, SignatureError
+from evidence.keys import KeyId, NamedKey, key_id
+from evidence.merkle import Digest
+from link import topics
+from link.errors import TopicError
+from link.topics import Leaf, Topic
+
+_REMEMBERED: Final = 1024
+_LONGEST_JSON: Final = 64 * 1024
+TRUE, UNCHECKED, FALSE = "ok", "--", "BAD"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One message: where it belongs, whether its claim holds (ok, -- not checked, BAD), and what it says."""
+
+    where: str
+    leaf: str
+    mark: str
+    text: str
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+class Onlooker:
+    """Reads messages in the order of their arrival. Without a key, what it would check is marked as not checked."""
+
+    def __init__(self, ledger: NamedKey | None, packs: Iterable[NamedKey]) -> None:
+        self._ledger = ledger
+        self._packs: dict[KeyId, NamedKey] = {key_id(named.public): named for named in packs}
+        self._segments: OrderedDict[Digest, Segment] = OrderedDict()
+
+    def look(self, topic: str, payload: bytes) -> Line:
+        """The line of one message; whatever it holds, a line comes out."""
+        try:
+            place = topics.parse(topic)
+        except TopicError as problem:
+            return Line(_printable(topic[:80]), "?", FALSE, str(problem))
+        where = place.pack or place.gateway or place.ledger or "?"
+        try:
+            mark, text, facts = self._read(place, payload)
+        except EvidenceError as problem:
+            mark, text, facts = FALSE, str(problem), {}
+        return Line(where, str(place.leaf), mark, text, facts)
+
+    def _read(self, place: Topic, payload: bytes) -> tuple[str, str, dict[str, object]]:
+        match place.leaf:
+            case Leaf.ANCHOR:
+                return self._anchor(place, payload)
+            case Leaf.SEGMENT:
+                return self._document(payload)
+            case Leaf.PROOF:
+                return self._proof(payload)
+            case Leaf.REFUSAL | Leaf.STORED:
+                return self._answer(payload)
+            case _:
+                return _plain(payload)
+
+    def _anchor(self, place: Topic, payload: bytes) -> tuple[str, str, dict[str, object]]:
+        said = statement.read(payload)
+        issuer, subject = said.envelope.issuer, said.envelope.subject
+        if not issuer.endswith(f":gw/{place.gateway}") or not subject.endswith(f":pack/{place.pack}"):
+            raise SignatureError(f"a statement of {issuer} about {subject} on another's topic")
+        named = self._packs.get(said.envelope.kid)
+        if named is not None:
+            if named.name != subject:
+                raise SignatureError(f"a statement about {subject} under the key of {named.name}")
+            said.message.verify(named.public, said.envelope.algorithm)
+        if isinstance(said.body, Segment):
+            self._segments[said.body.document] = said.body
+            while len(self._segments) > _REMEMBERED:
+                self._segments.popitem(last=False)
+        facts: dict[str, object] = {
+            "kind": said.kind,
+            "epoch": said.epoch,
+            "seq": said.seq,
+            "entry": said.entry.hex(),
+            "kid": said.envelope.kid.hex(),
+        }
+        text = f"{said.kind} #{said.seq} {said.entry.hex()[:8]}: {_body(said.body)}"
+        return TRUE if named is not None else UNCHECKED, text, facts
+
+    def _document(self, payload: bytes) -> tuple[str, str, dict[str, object]]:
+        digest = segment.digest(payload)
+        body = self._segments.get(digest)
+        document = segment.read(payload) if body is None else segment.check(payload, body)
+        text = f"{len(payload)} bytes, {len(document.windows)} windows, document {digest.hex()[:8]}"
+        return TRUE if body is not None else UNCHECKED, text, {"document": digest.hex(), "bytes": len(payload)}
+
+    def _proof(self, payload: bytes) -> tuple[str, str, dict[str, object]]:
+        offered = proof.parse(payload)
+        facts: dict[str, object] = {"entry": offered.entry.hex(), "index": offered.index}
+        if self._ledger is None:
+            return UNCHECKED, f"entry {offered.entry.hex()[:8]} at {offered.index}", facts
+        head = offered.verify(self._ledger)
+        facts["size"] = head.size
+        return TRUE, f"entry {offered.entry.hex()[:8]} is number {offered.index} of {head.size}", facts
+
+    def _answer(self, payload: bytes) -> tuple[str, str, dict[str, object]]:
+        if self._ledger is None:
+            return UNCHECKED, "signed answer of the ledger; give --ledger-key to read it", {}
+        said, _ = answer.read(payload, self._ledger)
+        if isinstance(said, Refusal):
+            finality = "for good" if said.permanent else "for now"
+            text = f"entry {said.entry.hex()[:8]} refused {finality}: {said.rule}: {_printable(said.reason)}"
+            return TRUE, text, {"entry": said.entry.hex(), "rule": said.rule, "permanent": said.permanent}
+        documents = [digest.hex() for digest in said.digests]
+        return TRUE, f"archived: document {', '.join(each[:8] for each in documents)}", {"documents": documents}
+
+
+def _plain(payload: bytes) -> tuple[str, str, dict[str, object]]:
+    """A JSON line: shown as it is, but never with bytes that a terminal would obey."""
+    if len(payload) > _LONGEST_JSON:
+        return FALSE, f"{len(payload)} bytes where one line of JSON was expected", {}
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return FALSE, "not JSON", {}
+    if not isinstance(value, dict):
+        return FALSE, "not a JSON object", {}
+    text = " ".join(f"{key}={json.dumps(item, separators=(',', ':'))}" for key, item in value.items())
+    return UNCHECKED, _printable(text), {"message": value}
+
+
+def _body(body: Body) -> str:
+    match body:
+        case Open():
+            return f"{OPEN_REASONS.get(body.reason, body.reason)}, packseal {_printable(body.version)}"
+        case Segment():
+            unread = f", {body.malformed} unreadable" if body.malformed else ""
+            return f"{body.frames} frames in {body.windows} windows{unread}"
+        case Gap():
+            same = body.start.boot_id == body.end.boot_id
+            span = f"{(body.end.boot_ms - body.start.boot_ms) / 1000:.3f} s" if same else "since another boot"
+            return f"{GAP_REASONS.get(body.reason, body.reason)}, {span}"
+        case Clock():
+            return f"wall clock from {body.before_ms} to {body.after_ms} ms"
+        case Close():
+            return str(CLOSE_REASONS.get(body.reason, body.reason))
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "�" for sign in text)

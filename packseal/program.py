@@ -1,0 +1,91 @@
+"""How every packseal program ends: documented exit codes, one clear line, never a traceback at a user."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+OK = 0
+USAGE = 64
+FAILED = 65
+UNAVAILABLE = 69
+INPUT_OUTPUT = 74
+CONFIGURATION = 78
+INTERRUPTED = 130
+
+_OWN_PACKAGES = {"agent", "evidence", "firmware_sim", "ledger", "link", "packseal"}
+
+
+class Failure(Exception):
+    """A program's one-line answer to what went wrong, with the exit code of its kind (sysexits.h)."""
+
+    exit_code = FAILED
+
+
+class UsageError(Failure):
+    """The command line asks for something that does not exist or does not fit together."""
+
+    exit_code = USAGE
+
+
+class Unavailable(Failure):
+    """Something outside is not there: broker, adapter, ledger, an optional library."""
+
+    exit_code = UNAVAILABLE
+
+
+class InputOutputError(Failure):
+    """A file or folder cannot be read or written."""
+
+    exit_code = INPUT_OUTPUT
+
+
+class ConfigurationError(Failure):
+    """A configuration file or key is wrong."""
+
+    exit_code = CONFIGURATION
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line and end with exit code 64, and whose examples keep their lines."""
+
+    def __init__(self, **settings: object) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings)  # type: ignore[arg-type]  # argparse's own settings, passed on
+
+    def error(self, message: str) -> NoReturn:
+        """Complain in one line and point to the help."""
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        sys.exit(USAGE)
+
+
+def run(name: str, main: Callable[[], int | None]) -> int:
+    """Run a program's main and turn every way it can end into an exit code and at most one line on stderr."""
+    try:
+        return main() or OK
+    except Failure as failure:
+        return _fail(name, str(failure), failure.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): the interpreter's own flush at exit must find nobody to miss.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package in _OWN_PACKAGES:
+            raise
+        extra = name.removeprefix("packseal-")
+        return _fail(name, f"the library {package} is missing: pip install 'packseal[{extra}]'", UNAVAILABLE)
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        return _fail(name, f"{where}{problem.strerror or problem}", INPUT_OUTPUT)
+
+
+def _fail(name: str, message: str, code: int) -> int:
+    line = " ".join(message.split())
+    print(f"{name}: {line}", file=sys.stderr)
+    return code
