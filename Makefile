@@ -1,0 +1,46 @@
+# The commands of the README. Each sets up what it needs on a fresh machine: Python 3.11+, make and pip's index suffice.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DURATION ?= 30
+FOREVER ?= 0
+
+.PHONY: demo test check lint soak bench lock clean help
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/ready  ## three simulated packs, agent, broker and ledger for DURATION seconds; FOREVER=1 stays
+	@$(BIN)/python -m demo --duration $(DURATION) $(if $(filter 1,$(FOREVER)),--forever)
+
+test: $(VENV)/ready  ## the everyday tests
+	$(BIN)/python -m pytest -q -m "not soak" -n 2 --dist loadgroup
+
+check: lint test  ## what CI runs: lint, types, import rules, tests
+
+lint: $(VENV)/ready  ## ruff, mypy --strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+soak: $(VENV)/ready  ## the long tests: fifty kills each, exhaustive bit flips, many more examples
+	PACKSEAL_HYPOTHESIS=soak $(BIN)/python -m pytest -q -m soak
+
+lock: $(VENV)/ready  ## pin the development libraries anew, with hashes and without addresses
+	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --strip-extras --no-annotate --no-header --allow-unsafe --upgrade -o requirements-dev.lock pyproject.toml
+
+clean:  ## remove the environment and everything that was fetched or built
+	rm -rf $(VENV) .cache dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/ready: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "packseal: $(PYTHON) is missing or older than 3.11; install it, or name one with PYTHON=" >&2; exit 69; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "packseal: Python's venv is missing; apt-get install python3-venv" >&2; exit 69; }
+	@echo "setting up $(VENV) (a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@

@@ -1,0 +1,67 @@
+"""Libraries with their own idea of errors, threads or files appear in one named adapter per package."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("agent", "evidence", "firmware_sim", "ledger", "link", "packseal")
+ADAPTERS = {
+    "can": {"agent": "agent/sources/python_can.py", "firmware_sim": "firmware_sim/python_can_bus.py"},
+    "cantools": {"agent": "agent/profile_compile.py"},
+    "paho": {"link": "link/session.py"},
+    "psycopg": {},
+    "serial": {},
+    "sqlite3": {"agent": "agent/outbox.py", "ledger": "ledger/store.py"},
+    "web3": {},
+}
+
+
+def _imported(path: Path) -> set[str]:
+    """Top-level names of everything that a module imports, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def _modules() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def test_a_library_behind_an_adapter_is_imported_there_and_nowhere_else():
+    strays = [
+        f"{path.relative_to(ROOT)} imports {library}"
+        for path in _modules()
+        for library in _imported(path) & ADAPTERS.keys()
+        if ADAPTERS[library].get(path.relative_to(ROOT).parts[0]) != str(path.relative_to(ROOT))
+    ]
+    assert not strays
+
+
+def test_every_named_adapter_exists_and_imports_its_library():
+    for library, places in ADAPTERS.items():
+        for place in places.values():
+            assert library in _imported(ROOT / place)
+
+
+def test_evidence_imports_only_the_pure_parts_of_the_standard_library_cbor2_and_nacl():
+    pure = {"__future__", "base64", "binascii", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib"}
+    pure |= {"itertools", "json", "re", "struct", "typing", "zlib", "cbor2", "nacl", "evidence"}
+    strays = {path.name: _imported(path) - pure for path in sorted((ROOT / "evidence").glob("*.py"))}
+    assert not {name: found for name, found in strays.items() if found}
+
+
+def test_the_simulator_shares_no_code_with_the_agent_nor_a_decoder_with_anybody():
+    strays = {
+        path.name: _imported(path) & {"agent", "ledger", "evidence", "cantools"}
+        for path in sorted((ROOT / "firmware_sim").rglob("*.py"))
+    }
+    assert not {name: found for name, found in strays.items() if found}
+
+
+def test_every_package_of_the_wheel_is_typed_and_documented():
+    for package in PACKAGES:
+        assert ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text()))
