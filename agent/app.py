@@ -60,21 +60,21 @@ class _Parts:
         self, packs: Sequence[str], inbox: queue.SimpleQueue[Any], checkpoint_seen: Callable[[Seen], None]
     ) -> Courier:
         """The link to the configured broker, and who carries over it."""
-        mqtt, gateway = self.config.mqtt, self.config.gateway
-        tls = Tls(mqtt.ca, mqtt.certificate, mqtt.key) if mqtt.ca or mqtt.certificate or mqtt.key else None
+        broker, gateway = self.config.broker, self.config.gateway
+        tls = Tls(broker.ca, broker.certificate, broker.key) if broker.ca or broker.certificate or broker.key else None
         try:
             endpoint = parse_url(
-                mqtt.url,
+                broker.url,
                 client_id=f"packseal-agent-{gateway}",
-                password_file=mqtt.password_file,
+                password_file=broker.password_file,
                 tls=tls,
-                keepalive_s=mqtt.keepalive_s,
-                protocol=mqtt.protocol,
+                keepalive_s=broker.keepalive_s,
+                protocol=broker.protocol,
                 session_expiry_s=SESSION_EXPIRY_S,
             )
             endpoint.check()
         except LinkError as problem:
-            raise ConfigError(f"[mqtt]: {problem}") from None
+            raise ConfigError(f"[broker]: {problem}") from None
         connection = Connection(
             endpoint,
             will_for=lambda birth: Will(state(gateway), Presence("lost", birth).payload()),
@@ -87,8 +87,8 @@ class _Parts:
             Receipts(self.ledger, self.outbox.newest_checkpoint()),
             gateway=gateway,
             packs={pack: self.registrar.pack(pack) for pack in packs},
-            send_documents=mqtt.documents == "archive",
-            proof_timeout_s=mqtt.proof_timeout_s,
+            send_documents=self.config.uplink.documents == "archive",
+            proof_timeout_s=self.config.uplink.proof_timeout_s,
             checkpoint_seen=checkpoint_seen,
         )
 

@@ -51,8 +51,8 @@ class LedgerTable(_Table):
     key: Annotated[str, AfterValidator(_vkey)]
 
 
-class MqttTable(_Table):
-    """[mqtt]: where statements go."""
+class BrokerTable(_Table):
+    """[broker]: the MQTT broker that statements go to."""
 
     url: str = "mqtt://127.0.0.1:1883"
     password_file: Path | None = None
@@ -61,6 +61,11 @@ class MqttTable(_Table):
     key: Path | None = None
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     keepalive_s: int = Field(30, ge=5, le=3600)
+
+
+class UplinkTable(_Table):
+    """[uplink]: when something is sent again, and whether documents are sent at all."""
+
     proof_timeout_s: float = Field(10.0, ge=0.1, le=3600)
     documents: Literal["archive", "keep"] = "archive"
 
@@ -97,7 +102,8 @@ class AgentConfig(_Table):
     state_dir: Path = Path("/var/lib/packseal/agent")
     profile_dir: Path | None = None
     ledger: LedgerTable
-    mqtt: MqttTable = MqttTable()
+    broker: BrokerTable = BrokerTable()
+    uplink: UplinkTable = UplinkTable()
     segment: SegmentTable = SegmentTable()
     pack: tuple[PackTable, ...] = ()
 
@@ -133,9 +139,9 @@ def _rooted(config: AgentConfig, folder: Path) -> dict[str, object]:
     update: dict[str, object] = {"state_dir": folder / config.state_dir}
     if config.profile_dir is not None:
         update["profile_dir"] = folder / config.profile_dir
-    files = {name: getattr(config.mqtt, name) for name in ("password_file", "ca", "certificate", "key")}
+    files = {name: getattr(config.broker, name) for name in ("password_file", "ca", "certificate", "key")}
     rooted = {name: folder / path for name, path in files.items() if path is not None}
-    update["mqtt"] = config.mqtt.model_copy(update=rooted)
+    update["broker"] = config.broker.model_copy(update=rooted)
     return update
 
 

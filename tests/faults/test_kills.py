@@ -1,0 +1,42 @@
+"""kill -9 of agent and ledger at random moments, while a recording plays onto a bus that the agent listens to."""
+
+import random
+
+import pytest
+
+from demo.broker import Broker
+from tests.faults import kill_rounds
+
+
+def _survives(tmp_path, rounds, seed):
+    with Broker(tmp_path / "broker") as broker:
+        stage = kill_rounds.set_up(tmp_path, broker)
+        try:
+            kill_rounds.run(stage, rounds, random.Random(seed))
+            said = kill_rounds.statements(stage)
+            assert len({(each.envelope.kid, each.epoch, each.seq) for each in said}) == len(said)
+            checked = stage.call("packseal-ledger", "log", "check", "--config", stage.ledger_config, check=False)
+            assert checked.returncode == 0, checked.stderr
+            words = ("--out", "pack.bundle", "--with-segments", "--config", stage.ledger_config)
+            stage.call("packseal-ledger", "bundle", kill_rounds.PACK, *words)
+            keys = ("--ledger-key", "ledger.vkey", "--pack-key", "packs.vkey")
+            verified = stage.call("packseal-verify", "pack.bundle", *keys, check=False)
+            assert verified.returncode == 0, verified.stderr
+            done = kill_rounds.account(said, tmp_path / "sent.log")
+        finally:
+            stage.close()
+    print(f"{rounds} kills each: {done}")
+    assert not done.astray, done.astray[:5]
+    assert done.in_segments > 0
+    assert done.epochs == rounds + 1
+
+
+@pytest.mark.xdist_group("kills")
+def test_three_kills_of_agent_and_ledger_lose_no_frame_without_a_gap(tmp_path):
+    _survives(tmp_path, rounds=3, seed=1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1500)
+def test_fifty_kills_of_agent_and_ledger_lose_no_frame_without_a_gap(tmp_path):
+    _survives(tmp_path, rounds=50, seed=None)
