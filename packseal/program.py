@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ CONFIGURATION = 78
 INTERRUPTED = 130
 
 _OWN_PACKAGES = {"agent", "evidence", "firmware_sim", "ledger", "link", "packseal"}
+
+_WITH_EXTRA = {"packseal-ledger", "packseal-sim"}
 
 
 class Failure(Exception):
@@ -78,11 +81,16 @@ def run(name: str, main: Callable[[], int | None]) -> int:
         package = (missing.name or "").partition(".")[0]
         if package in _OWN_PACKAGES:
             raise
-        extra = name.removeprefix("packseal-")
-        return _fail(name, f"the library {package} is missing: pip install 'packseal[{extra}]'", UNAVAILABLE)
+        extra = f"[{name.removeprefix('packseal-')}]" if name in _WITH_EXTRA else ""
+        return _fail(name, f"the library {package} is missing: pip install 'packseal{extra}'", UNAVAILABLE)
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         return _fail(name, f"{where}{problem.strerror or problem}", INPUT_OUTPUT)
+
+
+def start(name: str, module: str) -> int:
+    """Import a program's command line and run it: a library that is missing is one line, not a traceback."""
+    return run(name, lambda: int(importlib.import_module(module).main()))
 
 
 def _fail(name: str, message: str, code: int) -> int:

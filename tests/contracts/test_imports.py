@@ -48,7 +48,17 @@ def test_every_named_adapter_exists_and_imports_its_library():
 
 
 def test_evidence_imports_only_the_pure_parts_of_the_standard_library_cbor2_and_nacl():
-    pure = {"__future__", "base64", "binascii", "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib"}
+    pure = {
+        "__future__",
+        "base64",
+        "binascii",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "enum",
+        "functools",
+        "hashlib",
+    }
     pure |= {"itertools", "json", "re", "struct", "typing", "zlib", "cbor2", "nacl", "evidence"}
     strays = {path.name: _imported(path) - pure for path in sorted((ROOT / "evidence").glob("*.py"))}
     assert not {name: found for name, found in strays.items() if found}
