@@ -17,6 +17,8 @@ from agent.frames import Frames
 from agent.sources.source import Intake, Source
 
 BATCH_S: Final = 0.1
+LONGEST_STALL_US: Final = 5_000_000  # nothing was read for so long: the machine slept, or had no time for us
+STABLE_US: Final = 10_000_000  # an adapter that lasted so long is tried again at once
 MOST_UNPROCESSED: Final = 200_000  # frames: nearly a minute of a full 500 kbit/s bus, about 30 MB
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 10.0
@@ -41,7 +43,7 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class Overflowed:
-    """`count` frames of `pack` between the two times had to be dropped."""
+    """`count` frames of `pack` between the two times had to be dropped, readable or not."""
 
     pack: str
     count: int
@@ -75,6 +77,7 @@ class Capture:
         self._lock = threading.Lock()
         self._unprocessed = 0
         self._dropped: tuple[int, int, int] | None = None
+        self._heard_us = 0  # all that came before has been handed over or counted as dropped
         self._thread = threading.Thread(target=self._run, name=f"capture-{pack}", daemon=True)
         self.failure: BaseException | None = None
 
@@ -103,53 +106,74 @@ class Capture:
         except Exception as problem:  # noqa: BLE001 - kept for the engine, which takes the process down rather than live on deaf
             self.failure = problem
         finally:
+            self._own_up()
             self._source.close()
 
     def _capture(self) -> None:
         delay_s = FIRST_RETRY_S
         while not self._stopping.is_set():
+            opened_us: int | None = None
             try:
                 self._source.open()
-                self._emit(CaptureStarted(self._pack, self._clock_us()))
-                delay_s = FIRST_RETRY_S
+                opened_us = self._begin(self._clock_us())
                 self._read_on()
             except SourceError as problem:
-                self._emit(CaptureLost(self._pack, self._clock_us(), str(problem)))
+                lasted_us = 0 if opened_us is None else self._heard_us - opened_us
+                delay_s = FIRST_RETRY_S if lasted_us >= STABLE_US else delay_s
+                # What the adapter still held when it went away is lost: the gap begins where the last reading ended.
+                self._lose(self._clock_us() if opened_us is None else self._heard_us, str(problem))
                 self._source.close()
                 self._stopping.wait(delay_s)
                 delay_s = min(LONGEST_RETRY_S, delay_s * 2)
 
+    def _begin(self, at_us: int) -> int:
+        self._heard_us = at_us
+        self._emit(CaptureStarted(self._pack, at_us))
+        return at_us
+
+    def _lose(self, at_us: int, reason: str) -> None:
+        self._own_up()
+        self._emit(CaptureLost(self._pack, at_us, reason))
+
     def _read_on(self) -> None:
         while not self._stopping.is_set():
-            intake = self._read_batch()
-            self._hand_over(intake, self._clock_us())
+            self._read_batch()
 
-    def _read_batch(self) -> Intake:
-        """Everything of the next tenth of a second: the engine's cost is per batch."""
+    def _read_batch(self) -> None:
+        """Hand over everything of the next tenth of a second at once: the engine's cost is per batch."""
         until = time.monotonic() + BATCH_S
         parts: list[Intake] = []
+        read_us = self._heard_us
         try:
             while (left := until - time.monotonic()) > 0:
                 parts.append(self._source.read(left))
-        except SourceError:
-            # What came before the adapter went away is not lost with it.
-            self._hand_over(_joined(parts), self._clock_us())
-            raise
-        return _joined(parts)
+                read_us = self._clock_us()
+        finally:
+            # What came before an adapter went away is not lost with it.
+            self._hand_over(_joined(parts), read_us)
 
     def _hand_over(self, intake: Intake, until_us: int) -> None:
+        stalled_us = until_us - self._heard_us
+        if stalled_us > LONGEST_STALL_US:
+            self._lose(self._heard_us, f"nobody listened for {stalled_us // 1_000_000} s: asleep, or out of time")
+            self._begin(until_us)
         with self._lock:
             room = self._unprocessed + len(intake.frames) <= MOST_UNPROCESSED
             if room:
                 self._unprocessed += len(intake.frames)
-        if not room:
-            count, start_us, _ = self._dropped or (0, until_us - int(BATCH_S * 1e6), 0)
-            self._dropped = (count + len(intake.frames), start_us, until_us)
-            return
+        if room:
+            self._own_up()
+            self._emit(Captured(self._pack, intake, until_us))
+        else:
+            count, start_us, _ = self._dropped or (0, self._heard_us, 0)
+            self._dropped = (count + len(intake.frames) + intake.malformed, start_us, until_us)
+        self._heard_us = until_us
+
+    def _own_up(self) -> None:
+        """Say what had to be dropped, before anything is said of later."""
         if self._dropped is not None:
             self._emit(Overflowed(self._pack, *self._dropped))
             self._dropped = None
-        self._emit(Captured(self._pack, intake, until_us))
 
 
 def _joined(parts: list[Intake]) -> Intake:

@@ -22,7 +22,7 @@ class SystemClock:
 
     def read(self) -> Reading:
         """The clocks now."""
-        wall_ms = time.time_ns() // 1_000_000
+        wall_ms = max(0, time.time_ns() // 1_000_000)  # a clock set before 1970 is worth as little as none
         quality = NONE if wall_ms < _PLAUSIBLE_MS else NTP if _SYNCHRONIZED.exists() else RTC
         boot_us = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
         return Reading(self._boot_id, boot_us, wall_ms, quality)

@@ -31,6 +31,12 @@ def _vkey(text: str) -> str:
     return _checked(lambda each: str(NamedKey.parse(each)), text)
 
 
+def _file(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path cannot contain a NUL")
+    return path
+
+
 def _checked(check: Any, text: str) -> str:  # noqa: ANN401 - any of the parsers above
     try:
         return str(check(text))
@@ -39,10 +45,12 @@ def _checked(check: Any, text: str) -> str:  # noqa: ANN401 - any of the parsers
 
 
 Identifier = Annotated[str, AfterValidator(_identifier)]
+# Paths are texts in TOML, and lists are not tuples: these two alone are not taken strictly.
+File = Annotated[Path, Field(strict=False), AfterValidator(_file)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class LedgerTable(_Table):
@@ -55,10 +63,10 @@ class BrokerTable(_Table):
     """[broker]: the MQTT broker that statements go to."""
 
     url: str = "mqtt://127.0.0.1:1883"
-    password_file: Path | None = None
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    password_file: File | None = None
+    ca: File | None = None
+    certificate: File | None = None
+    key: File | None = None
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
     keepalive_s: int = Field(30, ge=5, le=3600)
 
@@ -99,13 +107,13 @@ class AgentConfig(_Table):
 
     gateway: Identifier
     registrar: Annotated[str, AfterValidator(_registrar)]
-    state_dir: Path = Path("/var/lib/packseal/agent")
-    profile_dir: Path | None = None
+    state_dir: File = Path("/var/lib/packseal/agent")
+    profile_dir: File | None = None
     ledger: LedgerTable
     broker: BrokerTable = BrokerTable()
     uplink: UplinkTable = UplinkTable()
     segment: SegmentTable = SegmentTable()
-    pack: tuple[PackTable, ...] = ()
+    pack: Annotated[tuple[PackTable, ...], Field(strict=False)] = ()
 
     @field_validator("pack")
     @classmethod
@@ -125,7 +133,7 @@ def load(path: Path | None) -> AgentConfig:
         values = tomllib.loads(chosen.read_text(encoding="utf-8"))
     except OSError as problem:
         raise ConfigError(f"{chosen}: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:  # not TOML, not UTF-8, a number of 5,000 digits, 5,000 brackets
         raise ConfigError(f"{chosen}: not TOML: {problem}") from None
     try:
         config = AgentConfig.model_validate(values)
@@ -154,5 +162,8 @@ def _first(problem: ValidationError) -> str:
             return f"{key}: unknown key; see the commented sample for the keys there are"
         case "missing":
             return f"{key}: missing; add it"
+        case "tuple_type":
+            return f"{key}: write [[{key}]], in double brackets, once for each"
         case _:
-            return f"{key}: {error['msg'].removeprefix('Value error, ')}, not {error['input']!r}"
+            given = f", not {error['input']!r:.200}" if isinstance(error["input"], str | int | float) else ""
+            return f"{key}: {error['msg'].removeprefix('Value error, ')}{given}"

@@ -34,13 +34,12 @@ class Keystore:
         """Make the key of (pack, this gateway) and say its public half; ConfigError if there is one already."""
         path = self._path(pack)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_bytes(32).hex() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+            # The state folder too is ours alone: the outbox will lie in it.
+            self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            _write_once(path, secrets.token_bytes(32).hex() + "\n")
             _sync_folder(self._folder)
+            _sync_folder(self._folder.parent)
         except FileExistsError:
             raise ConfigError(f"{path}: this key exists already; `keys show {pack}` prints its public half") from None
         except OSError as problem:
@@ -73,14 +72,32 @@ class Keystore:
 
     def list(self) -> list[KeyFile]:
         """The key files of this gateway, by pack."""
-        found = sorted(self._folder.glob(f"*.{self._gateway}.key"))
-        return [KeyFile(path, path.name.partition(".")[0], self._gateway) for path in found]
+        suffix = f".{self._gateway}.key"
+        found = sorted(self._folder.glob(f"*{suffix}"))
+        return [KeyFile(path, path.name.removesuffix(suffix), self._gateway) for path in found]
 
     def _path(self, pack: str) -> Path:
         try:
             return self._folder / f"{names.identifier(pack, 'pack')}.{self._gateway}.key"
         except FormatError as problem:
             raise ConfigError(str(problem)) from None
+
+
+def _write_once(path: Path, text: str) -> None:
+    """All of it under its name or nothing, durably; FileExistsError if the name is taken.
+
+    A key file cut short by a power cut would stand in the way of a new one for ever.
+    """
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(scratch, path)  # unlike a rename it never replaces
+    finally:
+        scratch.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from agent.clock_watch import ClockChange
 from agent.frames import Frames
 from agent.profile import Profile
 from agent.reading import Reading
 from agent.seal import Sealed, Sealer
 from agent.segmenter import Cut, Segmenter, Segmenting
-from evidence.bodies import Clock, Close, Counters, Gap, Moment, Open
+from evidence.bodies import Close, Counters, Gap, Moment, Open, Segment
 from evidence.merkle import Digest
 from evidence.statement import Seen
 from evidence.window import SaltKey, Window
@@ -23,6 +25,9 @@ RESTART, INTERFACE_DOWN, UNPLUGGED, OVERFLOW, HOLE = 0, 3, 4, 5, 9
 STOPPED, RECORDING_ENDED = 0, 1
 FIRST_START, RESTARTED, STORE_REPLACED, REPLAY = 0, 1, 2, 3
 LONGEST_SILENCE_US = 60_000_000  # a recording that jumps further has a hole; on a bus, silence is listened to
+
+Place: TypeAlias = tuple[int, int, Digest | None]
+"""Epoch and seq of a statement, and the entry that it names as its predecessor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,13 @@ class Recorded:
 
     sealed: tuple[Sealed, ...]
     windows: tuple[Window, ...] = ()
+
+    def proof_of(self, window: Window) -> Place | None:
+        """The place of the statement here that proves one of the windows; None if its segment is not sealed yet."""
+        for said in (each.statement for each in self.sealed):
+            if isinstance(said.body, Segment) and said.stamp.t0_ms <= window.start_ms < said.stamp.t1_ms:
+                return said.epoch, said.seq, said.prev
+        return None
 
 
 class Recorder:
@@ -74,8 +86,8 @@ class Recorder:
         return self._segmenter is not None
 
     @property
-    def next_statement(self) -> tuple[int, int, Digest | None]:
-        """Epoch and seq of the statement that will prove what is being captured, and the entry that it will name."""
+    def next_statement(self) -> Place:
+        """The place of the statement that will prove what is being captured."""
         head = self._sealer.head
         return head.epoch, head.seq, head.prev
 
@@ -92,9 +104,10 @@ class Recorder:
 
     def capture_started(self, now: Reading) -> Recorded:
         """Frames will come from now on: what was not seen since `covered` is a gap."""
-        at_ms = now.boot_us // 1000
-        gaps = self._gap(self._missing, at_ms, now, None)
-        self._begin(at_ms)
+        if self._segmenter is not None:
+            return Recorded(())
+        gaps = self._gap(self._missing, now.boot_us // 1000, now, None)
+        self._begin()
         return Recorded(gaps)
 
     def captured(self, frames: Frames, malformed: int, until_us: int | None, now: Reading) -> Recorded:
@@ -111,8 +124,9 @@ class Recorder:
     def interrupted(self, reason: int, at_us: int, now: Reading) -> Recorded:
         """Capture has ended at `at_us` and may resume: seal what there is. Called again while it lasts, it signs the gap so far."""
         if self._segmenter is None:
-            self._missing = reason if self._missing == RESTART and reason != RESTART else self._missing
-            return Recorded(self._gap(self._missing, at_us // 1000, now, None))
+            gaps = self._gap(self._missing, at_us // 1000, now, None)
+            self._missing = reason
+            return Recorded(gaps)
         finished = self._segmenter.finish(at_us)
         self._segmenter = None
         self._missing = reason
@@ -120,10 +134,11 @@ class Recorder:
 
     def overflowed(self, count: int, start_us: int, end_us: int, now: Reading) -> Recorded:
         """`count` frames were captured between the two times, but we did not keep up: a gap, and on we go."""
+        capturing = self.capturing
         ended = self.interrupted(OVERFLOW, start_us, now)
-        end_ms = -(-end_us // 1000)
-        gaps = self._gap(OVERFLOW, end_ms, now, count)
-        self._begin(end_ms)
+        gaps = self._gap(OVERFLOW, -(-end_us // 1000), now, count)
+        if capturing:
+            self._begin()
         return Recorded(ended.sealed + gaps, ended.windows)
 
     def hole(self, resumes_us: int, now: Reading) -> Recorded:
@@ -132,22 +147,22 @@ class Recorder:
             return Recorded(())
         finished = self._segmenter.finish(None)
         sealed = self._seal(finished, now) + self._gap(HOLE, resumes_us // 1000, now, None)
-        self._begin(resumes_us // 1000)
+        self._begin()
         return Recorded(sealed, finished.windows)
 
-    def clock_changed(self, body: Clock, now: Reading) -> Recorded:
-        """The wall clock stepped or became trustworthy: the segment ends here, so that each has one clock."""
+    def clock_changed(self, change: ClockChange, now: Reading) -> Recorded:
+        """The wall clock stepped or became trustworthy: the segment ends, stamped by the old clock, so that each has one."""
         ended = Recorded(())
         if self._segmenter is not None:
-            finished = self._segmenter.finish(now.boot_us)
-            ended = Recorded(self._seal(finished, now), finished.windows)
-            self._begin(ended.sealed[-1].covered.boot_ms if ended.sealed else now.boot_us // 1000)
+            finished = self._segmenter.finish(self._segmenter.latest_us)
+            ended = Recorded(self._seal(finished, change.old), finished.windows)
+            self._begin()
         covered = self._covered or now.moment(now.boot_us // 1000)
-        said = self._sealer.say("clock", body, now, covered, self._counters)
+        said = self._sealer.say("clock", change.body, now, covered, self._counters)
         return Recorded((*ended.sealed, said), ended.windows)
 
     def stop(self, reason: int, end_us: int | None, now: Reading) -> Recorded:
-        """End the epoch: the open segment with its true span, then the close."""
+        """End the epoch: the open segment with its true span to `end_us` (None: to its last frame), then the close."""
         windows: tuple[Window, ...] = ()
         sealed: tuple[Sealed, ...] = ()
         if self._segmenter is not None:
@@ -160,9 +175,10 @@ class Recorder:
         covered = self._covered or now.moment(now.boot_us // 1000)
         return Recorded((*sealed, self._sealer.close(Close(reason, self._counters), now, covered)), windows)
 
-    def _begin(self, at_ms: int) -> None:
-        policy = self._policy
-        self._segmenter = Segmenter(self._profile, at_ms * 1000, policy.window_ms, policy.windows_per_segment)
+    def _begin(self) -> None:
+        """Begin to capture where the covered time ends: ends are rounded up to whole ms, and nothing overlaps."""
+        policy, start_us = self._policy, (self._covered.boot_ms if self._covered else 0) * 1000
+        self._segmenter = Segmenter(self._profile, start_us, policy.window_ms, policy.windows_per_segment)
 
     def _seal(self, done: Segmenting, now: Reading) -> tuple[Sealed, ...]:
         return tuple(self._segment(cut, now) for cut in done.cuts)
@@ -176,11 +192,11 @@ class Recorder:
         return sealed
 
     def _gap(self, reason: int, end_ms: int, now: Reading, count: int | None) -> tuple[Sealed, ...]:
-        """The gap from `covered` to `end_ms` of this boot, unless there is none."""
+        """The gap from `covered` to `end_ms` of this boot, unless there is none. It never ends before it starts."""
         start = self._covered
         if start is None or (start.boot_id == now.boot_id and start.boot_ms >= end_ms and not count):
             return ()
-        end = now.moment(end_ms)
+        end = now.moment(max(end_ms, start.boot_ms) if start.boot_id == now.boot_id else end_ms)
         sealed = self._sealer.gap(Gap(reason, start, end, count, self._counters), now, self._take_seen())
         self._covered = end
         return (sealed,)
@@ -196,6 +212,6 @@ class Recorder:
             for window in reversed(cut.windows):
                 record = window.records[index]
                 if record is not None:
-                    known[name] = max(0, int(record[4]))  # type: ignore[call-overload]
+                    known[name] = max(0, int(record[4]))
                     break
         return tuple(sorted(known.items()))

@@ -40,6 +40,7 @@ class Segmenter:
     """One uninterrupted capture of one pack, from `start_us` of the capture clock on."""
 
     def __init__(self, profile: Profile, start_us: int, window_ms: int, windows_per_segment: int) -> None:
+        start_us = start_us // 1000 * 1000  # windows are aligned to whole milliseconds, and so are segments
         self._decoder = Decoder(profile)
         self._windower = Windower(profile, window_ms, start_us)
         self._window_ms = window_ms
@@ -48,6 +49,11 @@ class Segmenter:
         self._latest_us = start_us
         self._raw = hashlib.sha256()
         self._windows: list[Window] = []
+
+    @property
+    def latest_us(self) -> int:
+        """How far the capture is known: to its last frame, or to where nothing more will come."""
+        return self._latest_us
 
     def push(self, frames: Frames, malformed: int = 0) -> Segmenting:
         """Take frames in order of capture, and how many were unreadable among them."""

@@ -7,9 +7,11 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -77,7 +79,7 @@ class Broker:
         config = self._write_config()
         with self.log.open("ab") as log:
             process = self._process = subprocess.Popen(
-                [self.mosquitto.program, "-c", config],
+                [*_dying_with_us(), str(self.mosquitto.program), "-c", str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -145,6 +147,17 @@ class Broker:
         path.touch(mode=0o600)
         path.write_text(text)
         return path
+
+
+def _dying_with_us() -> list[str]:
+    """A prefix that ends the broker with this process, even a killed one, where the system offers that.
+
+    Linux ties it to the thread that starts the child, so only the main thread, which ends last, may ask for it.
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or threading.current_thread() is not threading.main_thread():
+        return []
+    return [setpriv, "--pdeathsig", "TERM", "--"]
 
 
 def _hashed(password: str) -> str:

@@ -23,6 +23,17 @@ from link.topics import Leaf, Topic
 
 _REMEMBERED: Final = 1024
 _LONGEST_JSON: Final = 64 * 1024
+_SHOWN: Final = 7
+_MACHINE_KEYS: Final = frozenset({"time_ms", "after"})
+_UNITS: Final = {
+    "uV": (1e6, 4, "V"),
+    "mV": (1e3, 1, "V"),
+    "mA": (1e3, 1, "A"),
+    "mdegC": (1e3, 1, "°C"),
+    "Wh": (1e3, 1, "kWh"),
+    "W": (1e3, 1, "kW"),
+    "permille": (10, 1, "%"),
+}
 TRUE, UNCHECKED, FALSE = "ok", "--", "BAD"
 
 
@@ -133,8 +144,21 @@ def _plain(payload: bytes) -> tuple[str, str, dict[str, object]]:
         return FALSE, "not JSON", {}
     if not isinstance(value, dict):
         return FALSE, "not a JSON object", {}
-    text = " ".join(f"{key}={json.dumps(item, separators=(',', ':'))}" for key, item in value.items())
-    return UNCHECKED, _printable(text), {"message": value}
+    shown = [_reading(key, item) for key, item in value.items() if key not in _MACHINE_KEYS]
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return UNCHECKED, _printable(", ".join(shown[:_SHOWN]) + more), {"message": value}
+
+
+def _reading(key: str, item: object) -> str:
+    """A named integer with the unit in its name, in the unit that people use; anything else as it is."""
+    name, _, unit = key.rpartition("_")
+    if name and unit in _UNITS and type(item) is int:
+        divisor, places, people = _UNITS[unit]
+        return f"{name} {item / divisor:.{places}f} {people}"
+    if isinstance(item, dict) and name and unit in _UNITS and type(item.get("min")) is int and type(item.get("max")) is int:
+        divisor, places, people = _UNITS[unit]
+        return f"{name} {item['min'] / divisor:.{places}f} to {item['max'] / divisor:.{places}f} {people}"
+    return f"{key} {json.dumps(item, separators=(',', ':'))}"
 
 
 def _body(body: Body) -> str:

@@ -7,23 +7,26 @@ CREATE TABLE statements (
     seq INTEGER NOT NULL,
     entry BLOB NOT NULL UNIQUE,
     kind TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'proven', 'refused')),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'proven', 'refused', 'damaged')),
     log_index INTEGER,
     refusal TEXT,
     body BLOB NOT NULL,
     UNIQUE (kid, epoch, seq)
 ) STRICT;
-CREATE INDEX statements_pending ON statements (id) WHERE state = 'pending';
+-- Each pack's queue, oldest first, and the counts of health lines, without a look at a body.
+CREATE INDEX statements_queue ON statements (state, pack);
 
 -- Segment documents; `entry` names the statement that commits to each, `digest` is the SHA-256 of `body`.
+-- One is held until its statement is proven: no archive takes it before.
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY,
+    pack TEXT NOT NULL,
     entry BLOB NOT NULL UNIQUE REFERENCES statements (entry),
     digest BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'stored')),
+    state TEXT NOT NULL CHECK (state IN ('held', 'pending', 'stored', 'damaged')),
     body BLOB NOT NULL
 ) STRICT;
-CREATE INDEX documents_pending ON documents (id) WHERE state = 'pending';
+CREATE INDEX documents_queue ON documents (state, pack);
 CREATE INDEX documents_digest ON documents (digest);
 
 -- Where each chain stands and how far the pack's time is covered; moved in the transaction that adds a statement.
@@ -35,14 +38,13 @@ CREATE TABLE chains (
     entry BLOB NOT NULL,
     covered BLOB,
     counters BLOB NOT NULL,
+    proven INTEGER REFERENCES statements (id),
     proof BLOB
 ) STRICT;
 
--- The newest verified checkpoint, and the two notes of a ledger that has signed two logs.
+-- The newest verified checkpoint; and of a ledger that has signed two logs the two notes, the first pair that showed it.
 CREATE TABLE checkpoints (
-    name TEXT PRIMARY KEY CHECK (name IN ('newest', 'fork')),
-    size INTEGER NOT NULL,
-    root BLOB NOT NULL,
+    name TEXT PRIMARY KEY CHECK (name IN ('newest', 'fork', 'forked-from')),
     note TEXT NOT NULL
 ) STRICT;
 

@@ -1,0 +1,1 @@
+"""The vehicle's side: capture -> decode -> window -> seal -> outbox -> uplink -> receipts."""

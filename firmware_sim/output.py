@@ -1,0 +1,50 @@
+"""What every output of the simulator promises, and how its frames are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware_sim.frame import CanFrame, TimedFrame
+
+Completed = Callable[[Sequence[CanFrame]], None]
+
+
+@dataclass(slots=True)
+class Tally:
+    """Frames by what became of them, and frames that the other side sent to us."""
+
+    written: int = 0
+    dropped: int = 0
+    unheard: int = 0
+    from_host: int = 0
+
+
+class Output(Protocol):
+    """A place for frames to go. A Failure is all that it raises: OutputError, or InputOutputError for files."""
+
+    tally: Tally
+
+    @property
+    def listening(self) -> bool:
+        """Whether somebody is there to hear; what is not heard is not sent."""
+
+    def open(self) -> str:
+        """Make the output ready; returns a line that says where it is."""
+
+    def service(self) -> None:
+        """Answer the other side and finish what is half written; called every few milliseconds."""
+
+    def offer(self, frames: Sequence[TimedFrame]) -> int:
+        """Send as many of `frames` as can be taken now, in order, without waiting; returns how many that was.
+
+        A frame is counted in `tally.written`, and reported to the sent log, when it is completely written.
+        """
+
+    def close(self) -> None:
+        """Finish and release; may be called once, also after an error."""
+
+
+def nobody_asks(frames: Sequence[CanFrame]) -> None:
+    """The sent log of a run without one."""

@@ -1,0 +1,94 @@
+"""Output onto any python-can interface; the only module of the simulator that imports `can`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import can
+
+from firmware_sim.errors import OutputError
+from firmware_sim.frame import TimedFrame
+from firmware_sim.output import Completed, Tally, nobody_asks
+
+DRAIN = 200
+
+
+class PythonCanBus:
+    """Sends on the bus that python-can opens for `interface` and `channel`."""
+
+    def __init__(
+        self, interface: str, channel: str, bitrate: int = 500_000, completed: Completed = nobody_asks
+    ) -> None:
+        self.tally = Tally()
+        self._interface, self._channel, self._bitrate, self._completed = interface, channel, bitrate, completed
+        self._bus: can.BusABC | None = None
+
+    @property
+    def listening(self) -> bool:
+        """A bus does not tell; acknowledgement is the controller's business."""
+        return True
+
+    def open(self) -> str:
+        """Open the bus; OutputError with python-can's reason when it cannot be had."""
+        try:
+            self._bus = can.Bus(interface=self._interface, channel=self._channel, bitrate=self._bitrate)
+        except (can.CanError, OSError, ValueError, TypeError, ImportError, NotImplementedError) as problem:
+            raise OutputError(f"{self._interface} {self._channel}: {problem}") from problem
+        return f"sending on {self._bus.channel_info}"
+
+    def service(self) -> None:
+        """Take what others send, so that no queue of ours grows."""
+        bus = self._opened()
+        try:
+            for _ in range(DRAIN):
+                if bus.recv(0) is None:
+                    return
+                self.tally.from_host += 1
+        except (can.CanError, OSError) as problem:
+            raise self._gone(problem) from problem
+
+    def offer(self, frames: Sequence[TimedFrame]) -> int:
+        """Send in order until the interface's own queue is full."""
+        bus, taken = self._opened(), 0
+        for _, frame in frames:
+            message = can.Message(
+                arbitration_id=frame.identifier,
+                is_extended_id=frame.extended,
+                is_remote_frame=frame.remote,
+                dlc=frame.length,
+                data=None if frame.remote else frame.payload,
+            )
+            try:
+                bus.send(message, timeout=0)
+            except can.CanOperationError as problem:
+                if _is_full(problem):
+                    break
+                raise self._gone(problem) from problem
+            except (can.CanError, OSError) as problem:
+                raise self._gone(problem) from problem
+            taken += 1
+        self.tally.written += taken
+        self._completed([frame for _, frame in frames[:taken]])
+        return taken
+
+    def close(self) -> None:
+        """Shut the bus down; one that has already gone is not an error any more."""
+        if self._bus is None:
+            return
+        bus, self._bus = self._bus, None
+        try:
+            bus.shutdown()
+        except (can.CanError, OSError):
+            return
+
+    def _opened(self) -> can.BusABC:
+        assert self._bus is not None, "open first"  # noqa: S101 - a fault of ours, not of the input
+        return self._bus
+
+    def _gone(self, problem: Exception) -> OutputError:
+        return OutputError(f"{self._interface} {self._channel}: gone: {problem}")
+
+
+def _is_full(problem: can.CanOperationError) -> bool:
+    # SocketCAN says ENOBUFS (105) when the transmit queue is full, and python-can "Transmit buffer full".
+    return problem.error_code == 105 or "buffer full" in str(problem).lower()

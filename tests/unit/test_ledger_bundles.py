@@ -1,0 +1,158 @@
+"""Bundles made from a real log verify with nothing but the ledger's key, and show what they should."""
+
+from __future__ import annotations
+
+import pytest
+
+from evidence import verify
+from evidence.verdict import Rejected
+from ledger import bundles
+from ledger.archive import Archive
+from ledger.bundles import Wanted
+from ledger.errors import NoBundle
+from ledger.store import Store
+from tests.ledger_world import ORIGIN, REGISTRAR, START_MS, Gateway, World
+
+PACK = REGISTRAR.pack("pack-1")
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path / "ledger")
+
+
+@pytest.fixture
+def sequencer(world):
+    with Store(world.folder) as store:
+        yield world.sequencer(store)
+
+
+@pytest.fixture
+def gateway(world, sequencer):
+    made = Gateway()
+    world.register(sequencer, made)
+    return made
+
+
+def drive(world, sequencer, gateway, segments=3):
+    """One epoch, some minutes long; its statements."""
+    said = [gateway.open(), *(gateway.segment() for _ in range(segments)), gateway.close()]
+    for each in said:
+        world.clock.ms += 61_000
+        sequencer.integrate([gateway.arrival(each)])
+    return said
+
+
+def make(world, sequencer, **wanted):
+    world.clock.ms += 1
+    sequencer.log_heads()
+    return bundles.make(sequencer.store, world.key, ORIGIN, Wanted(**{"pack": PACK} | wanted), START_MS // 1000)
+
+
+def test_a_bundle_shows_every_statement_complete_as_of_the_heads(world, sequencer, gateway):
+    said = [*drive(world, sequencer, gateway), *drive(world, sequencer, gateway)]
+    heard = sequencer.register.time_ms
+    verdict = make(world, sequencer).verdict
+    assert [proven.statement.entry for proven in verdict.statements] == [each.entry for each in said]
+    assert (verdict.complete_size, verdict.heard_time_ms) == (sequencer.size - 1, heard)
+    assert verdict.complete_time_ms == world.clock.ms
+
+
+def test_other_packs_in_the_log_are_none_of_a_bundles_business(world, sequencer, gateway):
+    others = [Gateway(pack=f"pack-{n}", name=f"gw-{n}", seed=n) for n in range(2, 7)]
+    for other in others:
+        world.register(sequencer, other)
+        drive(world, sequencer, other)
+    drive(world, sequencer, gateway)
+    made = make(world, sequencer)
+    assert len(made.verdict.statements) == 5
+    assert b"pack-2" not in made.encoded
+    for other in others:
+        assert make(world, sequencer, pack=REGISTRAR.pack(other.pack)).verdict.complete_size is not None
+
+
+def test_a_registered_pack_that_has_said_nothing_has_a_bundle(world, sequencer, gateway):
+    verdict = make(world, sequencer).verdict
+    assert (verdict.statements, verdict.heard_time_ms) == ((), None)
+    assert verdict.titleholder == REGISTRAR.party("maker")
+
+
+def test_two_keys_of_a_pack_are_two_chains_of_its_bundle(world, sequencer, gateway):
+    second = Gateway(name="gw-2", seed=2)
+    world.register(sequencer, second)
+    drive(world, sequencer, gateway)
+    drive(world, sequencer, second)
+    assert len(make(world, sequencer).verdict.statements) == 10
+
+
+def test_only_what_is_reachable_without_a_hole_is_shown(world, sequencer, gateway):
+    said = [gateway.open(), gateway.segment(), gateway.segment(), gateway.segment()]
+    sequencer.integrate([gateway.arrival(each) for each in (said[0], said[1], said[3])])
+    made = make(world, sequencer)
+    assert ([proven.statement.seq for proven in made.verdict.statements], made.left_out) == ([0, 1], 1)
+    sequencer.integrate([gateway.arrival(said[2])])
+    assert len(make(world, sequencer).verdict.statements) == 4
+
+
+def test_documents_come_along_when_asked_for_and_only_those_that_are_there(world, sequencer, gateway):
+    drive(world, sequencer, gateway)
+    archive = Archive(sequencer)
+    first, _, third = gateway.documents.values()
+    for body in (third, first):
+        archive.receive(gateway.name, gateway.pack, body, START_MS)
+    verdict = make(world, sequencer, with_segments=True).verdict
+    assert [proven.document is not None for proven in verdict.statements] == [False, True, False, True, False]
+    assert not any(proven.document for proven in make(world, sequencer).verdict.statements)
+
+
+def test_single_windows_are_disclosed_with_their_proof(world, sequencer, gateway):
+    said = drive(world, sequencer, gateway)
+    archive = Archive(sequencer)
+    for body in gateway.documents.values():
+        archive.receive(gateway.name, gateway.pack, body, START_MS)
+    wanted = ((said[2].entry, 1), (said[1].entry, 1), (said[1].entry, 0))
+    verdict = make(world, sequencer, windows=wanted).verdict
+    assert [(each.entry, each.index) for each in verdict.windows] == [
+        *((said[1].entry, 0), (said[1].entry, 1)),
+        (said[2].entry, 1),
+    ]
+    with pytest.raises(NoBundle, match="has 2 windows"):
+        make(world, sequencer, windows=((said[1].entry, 2),))
+    with pytest.raises(NoBundle, match="no segment"):
+        make(world, sequencer, windows=((said[0].entry, 0),))
+
+
+def test_a_fork_is_named_and_no_bundle_chooses_a_branch(world, sequencer, gateway):
+    drive(world, sequencer, gateway)
+    clone = Gateway(epoch=5000, seq=0, prev=gateway.prev)
+    sequencer.integrate([gateway.arrival(gateway.open())])
+    sequencer.integrate([clone.arrival(clone.say("open", gateway_open()))])
+    with pytest.raises(NoBundle, match="forks after entry"):
+        make(world, sequencer)
+
+
+def gateway_open():
+    return Gateway().open().body
+
+
+def test_an_unregistered_pack_has_no_bundle(world, sequencer, gateway):
+    with pytest.raises(NoBundle, match="not registered"):
+        make(world, sequencer, pack=REGISTRAR.pack("pack-9"))
+
+
+def test_a_pack_registered_after_the_last_heads_has_a_bundle_of_unknown_completeness(world, sequencer):
+    world.clock.ms += 1
+    sequencer.log_heads()
+    gateway = Gateway()
+    world.register(sequencer, gateway)
+    drive(world, sequencer, gateway)
+    sequencer.checkpoint()
+    made = bundles.make(sequencer.store, world.key, ORIGIN, Wanted(PACK), START_MS // 1000)
+    assert (made.verdict.complete_size, len(made.verdict.statements)) == (None, 5)
+
+
+def test_a_bundle_is_rejected_under_another_ledgers_key(world, sequencer, gateway):
+    drive(world, sequencer, gateway)
+    made = make(world, sequencer)
+    with pytest.raises(Rejected):
+        verify.verify(made.encoded, gateway.named_key)

@@ -1,0 +1,99 @@
+import hashlib
+import json
+
+import pytest
+
+from firmware_sim.cli import main, parser
+from firmware_sim.recording import Recording
+
+
+def simulate(tmp_path, *options, name="a.log"):
+    assert main(["run", "--out", str(tmp_path / name), *options]) == 0
+    return tmp_path / name
+
+
+def test_the_same_seed_writes_the_same_log_and_another_seed_another(tmp_path, capsys):
+    digests = [
+        hashlib.sha256(simulate(tmp_path, "--duration", "5", "--seed", seed).read_bytes()).digest()
+        for seed in ("3", "3", "4")
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_ten_seconds_are_2150_frames_and_the_summary_says_so(tmp_path, capsys):
+    log = simulate(tmp_path, "--duration", "10", "--json", "--start", "1700000000", "--channel", "vcan7")
+    counts = json.loads(capsys.readouterr().out)
+    frames = list(Recording(log))
+    assert counts["written"] == len(frames) == pytest.approx(2_150, abs=12)
+    assert 1_700_000_000_000_000 < frames[0].time_us < 1_700_000_000_100_000
+    assert {frame.bus for frame in frames} == {7}
+
+
+def test_a_log_played_into_a_log_is_the_same_log(tmp_path, capsys):
+    first = simulate(tmp_path, "--duration", "3")
+    assert main(["play", str(first), "--out", str(tmp_path / "b.log")]) == 0
+    one, two = list(Recording(first)), list(Recording(tmp_path / "b.log"))
+    assert [f.frame for f in one] == [f.frame for f in two]
+    assert {a.time_us - b.time_us for a, b in zip(one, two, strict=True)} == {one[0].time_us}
+
+
+def test_the_sent_log_has_a_line_for_every_frame(tmp_path, capsys):
+    log = simulate(tmp_path, "--duration", "2", "--sent-log", str(tmp_path / "sent"))
+    lines = [line.split(",") for line in (tmp_path / "sent").read_text().splitlines()]
+    assert [(int(i, 16), int(f), bytes.fromhex(p)) for _, i, f, p in lines] == [
+        (r.frame.identifier, r.frame.flags, r.frame.payload) for r in Recording(log)
+    ]
+    times = [int(time) for time, *_ in lines]
+    assert times == sorted(times)
+
+
+def test_standard_output_carries_frames_only(capsys):
+    assert main(["run", "--duration", "1", "--out", "-"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.count("\n") == pytest.approx(215, abs=12)
+    assert all(line.startswith("(0000000000.") for line in captured.out.splitlines())
+    assert "frames written" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ([], 64, "required"),
+        (["run"], 64, "required"),
+        (["run", "--out", "x", "--slcan-link", "y"], 64, "not allowed with"),
+        (["run", "--out", "x"], 64, "give --duration"),
+        (["run", "--cells", "ninety", "--out", "-"], 64, "whole number"),
+        (["run", "--duration", "-3", "--out", "-"], 64, "from 0 up"),
+        (["run", "--slcan-link", "x", "--speed", "2"], 64, "--speed is for --out"),
+        (["run", "--interface", "virtual"], 64, "needs --channel"),
+        (["run", "--cells", "109", "--duration", "1", "--out", "-"], 78, "1 to 108"),
+        (["run", "--ambient", "nan", "--duration", "1", "--out", "-"], 78, "ambient"),
+        (["run", "--interface", "no-such", "--channel", "x"], 69, "no-such"),
+        (["run", "--slcan-link", "/no/such/folder/link"], 69, "cannot make the link"),
+        (["run", "--duration", "1", "--out", "/no/such/folder/log"], 74, "No such file"),
+        (["run", "--duration", "1", "--out", "/dev/full"], 74, "No space left"),
+        (["play", "/no/such/log", "--out", "-"], 74, "No such file"),
+        (["play", "/dev/null", "--out", "-"], 65, "is empty"),
+    ],
+)
+def test_bad_input_is_one_line_and_the_documented_exit_code(arguments, code, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    captured = capsys.readouterr()
+    complaint = captured.err.strip().splitlines()[-1]
+    assert complaint.startswith("packseal-sim: ")
+    assert said in complaint
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["play"]])
+def test_every_help_ends_with_examples_that_parse(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    examples = capsys.readouterr().out.split("examples:\n")[1].strip().splitlines()
+    assert examples
+    for example in examples:
+        words = example.split("   ")[0].split(" | ")[0].split()
+        assert words[0] == "packseal-sim"
+        parser().parse_args(words[1:])
