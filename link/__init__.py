@@ -1,0 +1,1 @@
+"""The MQTT connection that both sides share: topics, endpoint, retry rules and the supervised connection."""
