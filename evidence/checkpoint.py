@@ -9,7 +9,7 @@ from typing import Final
 
 from evidence import note
 from evidence.errors import FormatError, SignatureError
-from evidence.keys import NamedKey, SigningKey, decode_base64
+from evidence.keys import NamedKey, SigningKey, decode_base64, is_key_name
 from evidence.merkle import HASH_BYTES, MAX_SIZE, Digest
 
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
@@ -39,7 +39,7 @@ def parse(text: str) -> Checkpoint:
         raise FormatError("a checkpoint has exactly the lines origin, size and root")
     size = decimal(lines[1], "tree size")
     root = decode_base64(lines[2], "root")
-    if not lines[0] or len(root) != HASH_BYTES:
+    if not is_key_name(lines[0]) or len(root) != HASH_BYTES:
         raise FormatError("a checkpoint has no origin or no root of 32 bytes")
     return Checkpoint(lines[0], size, Digest(root))
 

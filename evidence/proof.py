@@ -9,7 +9,7 @@ import base64
 from dataclasses import dataclass
 from typing import Final
 
-from evidence import checkpoint, merkle
+from evidence import checkpoint, merkle, note
 from evidence.checkpoint import Checkpoint
 from evidence.errors import FormatError
 from evidence.keys import NamedKey, decode_base64
@@ -49,7 +49,7 @@ def parse(encoded: bytes) -> LogProof:
         text = encoded.decode()
     except UnicodeDecodeError:
         raise FormatError("a proof is not UTF-8") from None
-    head, blank, note = text.partition("\n\n")
+    head, blank, signed = text.partition("\n\n")
     lines = head.split("\n")
     if not blank or len(lines) < 3 or lines[0] != _FIRST_LINE:
         raise FormatError(f"not a proof: expected {_FIRST_LINE}, extra, index, path and a checkpoint")
@@ -57,11 +57,12 @@ def parse(encoded: bytes) -> LogProof:
         raise FormatError("a proof names no entry or no index")
     entry = decode_base64(lines[1][6:], "entry")
     path = [decode_base64(line, "path") for line in lines[3:]]
+    checkpoint.parse(note.parse(signed.encode()).text)
     if len(entry) != 32 or len(path) > merkle.MAX_PATH or any(len(digest) != 32 for digest in path):
         raise FormatError("an entry or a path of a proof has the wrong length")
     return LogProof(
         Digest(entry),
         checkpoint.decimal(lines[2][6:], "index"),
         tuple(Digest(digest) for digest in path),
-        note,
+        signed,
     )

@@ -90,6 +90,14 @@ def test_an_algorithm_that_is_not_ed25519_is_a_format_error_whatever_its_type(al
         sign1.parse(cbor.encode_sign1([cbor.encode(header), {}, b"", bytes(64)]))
 
 
+@pytest.mark.parametrize("critical", [[15], [3], [], 0], ids=str)
+def test_a_critical_header_parameter_is_refused_whatever_it_names(critical):
+    header = {**FIRST.message.header, 2: critical}
+    protected = cbor.encode(dict(sorted(header.items())))
+    with pytest.raises(FormatError, match="critical"):
+        sign1.parse(cbor.encode_sign1([protected, {}, b"", bytes(64)]))
+
+
 def test_a_header_parameter_must_not_be_both_protected_and_unprotected():
     with pytest.raises(FormatError, match="both"):
         sign1.parse(replace(FIRST.message, unprotected={4: b"12345678"}).encode())

@@ -10,7 +10,7 @@ from evidence.acts import GatewayBind, Heads, KeyBind
 from evidence.bodies import Clock, Open
 from evidence.bundle import DisclosedWindow
 from evidence.envelope import Envelope
-from evidence.heads import ChainTip
+from evidence.heads import ChainTip, PackHead
 from evidence.sign1 import ED25519
 from evidence.statement import Seen
 from evidence.verify import verify
@@ -425,6 +425,40 @@ def _():
 def _():
     offer = honest()[2]
     return offer.without(offer.indexes[-2])
+
+
+@case(10, "heads that name a statement from after what they cover", "misname")
+def _():
+    world, vehicle = full_world()
+    last = vehicle.chain[-1]
+    head = PackHead(vehicle.uri, vehicle.strand, (ChainTip(vehicle.key.kid, last.epoch, last.seq, last.entry),))
+    return under_heads(world, vehicle, head, at(world, last.encoded))
+
+
+@case(10, "heads that name our strand under another pack", "act about the pack")
+def _():
+    world, vehicle = full_world()
+    last = vehicle.chain[-1]
+    tips = (ChainTip(vehicle.key.kid, last.epoch, last.seq, last.entry),)
+    return under_heads(world, vehicle, PackHead(REGISTRAR.pack("p-9"), vehicle.strand, tips), len(world.log))
+
+
+@case(10, "heads that name an act from after what they cover", "act about the pack")
+def _():
+    world, vehicle = full_world()
+    covered = len(world.log)
+    second_gateway(world, vehicle)
+    last = vehicle.chain[-1]
+    tips = (ChainTip(vehicle.key.kid, last.epoch, last.seq, last.entry),)
+    return under_heads(world, vehicle, PackHead(vehicle.uri, vehicle.strand, tips), covered)
+
+
+def under_heads(world: World, vehicle: Vehicle, head: PackHead, covered: int) -> Offer:
+    """A bundle under heads that the ledger signed with this one leaf."""
+    world.act(world.ledger, ORIGIN, ORIGIN, Heads(covered, merkle.leaf_hash(head.encode()), 1))
+    offer = world.offer(vehicle)
+    offer.indexes = sorted({*offer.indexes, len(world.log) - 1})
+    return replace(offer, heads=bundle.HeadsLeaf(head.encode(), 0, ()))
 
 
 @case(10, "a leaf that is none", "pack head|not CBOR")
