@@ -44,7 +44,7 @@ class LedgerProcess:
     def __init__(self, folder: Path, broker: Broker, *more: str, name: str = "main") -> None:
         self.folder = folder
         self._serve = [
-            *(sys.executable, "-m", "ledger.cli", "serve", "--config", str(folder / "ledger.toml")),
+            *(sys.executable, "-m", "ledger", "serve", "--config", str(folder / "ledger.toml")),
             *("--broker", broker.url, *more),
         ]
         folder.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ class LedgerProcess:
         self.process: subprocess.Popen[str] | None = None
 
     def run(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "ledger.cli", *arguments, "--config", str(self.folder / "ledger.toml")]
+        command = [sys.executable, "-m", "ledger", *arguments, "--config", str(self.folder / "ledger.toml")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()

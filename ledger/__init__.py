@@ -1,0 +1,1 @@
+"""The server: admits statements to the append-only log, signs checkpoints, proves, keeps the register."""

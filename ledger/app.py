@@ -1,0 +1,206 @@
+"""Puts the ledger's parts together for each of its commands; besides the command line the only place that sees configuration."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evidence import names
+from evidence.errors import FormatError
+from evidence.keys import NamedKey
+from evidence.merkle import Digest
+from ledger import bundles, desk, founding, keyfiles, logcheck, registration, show
+from ledger.bundles import Made, Wanted
+from ledger.config import LARGEST_DOCUMENT, Config
+from ledger.control import Door
+from ledger.courier import Courier
+from ledger.errors import Busy, ConfigError
+from ledger.founding import Founding
+from ledger.lock import FolderLock
+from ledger.log import Log
+from ledger.logcheck import Findings
+from ledger.registration import Registration
+from ledger.sequencer import unix_ms
+from ledger.service import Pace, Service, run
+from ledger.show import PackShown
+from ledger.store import Reader, Store
+from link import topics
+from link.connection import Connection
+from link.events import Will
+from link.presence import JSON_TYPE, Presence
+
+
+@dataclass(frozen=True, slots=True)
+class PackWanted:
+    """What `register` was asked for, in identifiers; `key` is a verifier key or a file that holds one."""
+
+    pack: str
+    gateway: str | None
+    key: str | None
+    attributes: tuple[tuple[str, str], ...]
+    party: str | None
+
+
+def init(config: Config, maker: str, title: str) -> NamedKey:
+    """Found the log of the configuration, or finish founding it; its verifier key."""
+    section = config.ledger
+    if section.origin is None or section.registrar is None:
+        missing = "origin" if section.origin is None else "registrar"
+        raise ConfigError(f"a new log needs --{missing}, or ledger.{missing} in ledger.toml")
+    with _configured():
+        wanted = Founding(section.origin, names.Registrar(section.registrar), names.identifier(maker, "maker"), title)
+    config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with FolderLock(config.folder) as lock:
+        if not lock.take():
+            raise Busy(f"{config.folder}: a packseal-ledger is at work here")
+        return founding.found(config.folder, wanted)
+
+
+def serve(config: Config, url: str | None, on_ready: Callable[[str, str], None]) -> str:
+    """Serve until SIGTERM or SIGINT; the last counters. `on_ready` gets origin and broker once the broker delivers."""
+    endpoint = config.endpoint(url)
+    folder = config.folder
+    with FolderLock(folder) as lock:
+        if not lock.take():
+            raise Busy(f"{folder}: another packseal-ledger serves or works here")
+        with Store(folder) as store:
+            sequencer = desk.open_sequencer(store, folder, config.log.time_interval_s * 1000)
+            _check_origin(config, sequencer.ledger.name)
+            topic = topics.ledger_state(config.ledger.id)
+            connection = Connection(
+                endpoint,
+                will_for=lambda birth: Will(topic, Presence("lost", birth).payload(), content_type=JSON_TYPE),
+                first_birth=unix_ms(),
+                inbound_limit_bytes=LARGEST_DOCUMENT,
+            )
+            courier = Courier(connection, config.ledger.id, config.broker.shared_subscription)
+            pace = Pace(config.log.checkpoint_interval_s, config.log.heads_interval_s, config.log.batch)
+            door = Door(folder)
+            try:
+                service = Service(sequencer, courier, door, pace)
+                run(service, courier, _stopped_by_signal(), lambda: on_ready(sequencer.ledger.name, str(endpoint)))
+            finally:
+                door.close()
+            return service.summary()
+
+
+def register(config: Config, wanted: PackWanted) -> Iterator[str]:
+    """Bring a pack, its gateway and its key into the register; one line for each: where it stands, or stood already."""
+    with desk.opened(config.folder) as ledger, Reader(config.folder) as reader:
+        policy = founding.read_policy(reader)
+        with _configured():
+            registrar = names.Registrar(policy.registrar)
+            signer = wanted.party or founding.only_party(config.folder)
+            party = registrar.party(signer)
+            request = Registration(
+                registrar.pack(wanted.pack),
+                tuple(sorted(wanted.attributes)),
+                None if wanted.gateway is None else registrar.gateway(wanted.gateway),
+                None if wanted.key is None else NamedKey.parse(_key_text(wanted.key)),
+            )
+        key = keyfiles.load(config.folder, founding.party_key(signer))
+        log = Log(reader, NamedKey(policy.origin, policy.ledger_key))
+        log.replay_register(reader.size())
+        steps = registration.plan(log.register, request, party, key, int(time.time()))
+        needed = [step.act.encoded for step in steps if step.act is not None]
+        placed = iter(registration.accepted(ledger.submit(needed)))
+        for step in steps:
+            yield f"{step.text}: " + (f"already entry {step.at}" if step.act is None else f"entry {next(placed)}")
+
+
+def packs(config: Config, pack: str | None) -> list[PackShown]:
+    """What the register says of all packs, or of one."""
+    with Reader(config.folder) as reader, _configured():
+        return show.packs(reader, pack)
+
+
+def bundle(
+    config: Config, pack: str, out: Path, *, with_segments: bool, windows: tuple[tuple[Digest, int], ...]
+) -> Made:
+    """Write a pack's bundle to `out`, complete as of now."""
+    with desk.opened(config.folder) as ledger, Reader(config.folder) as reader:
+        ledger.log_heads()
+        policy = founding.read_policy(reader)
+        with _configured():
+            uri = pack if ":" in pack else names.Registrar(policy.registrar).pack(pack)
+        key = keyfiles.load(config.folder, founding.LEDGER)
+        made = bundles.make(reader, key, policy.origin, Wanted(uri, with_segments, windows), int(time.time()))
+    _write(out, made.encoded)
+    return made
+
+
+def log_check(config: Config, expected: str | None, progress: Callable[[int, int], None]) -> Findings:
+    """Derive the whole log again."""
+    with Reader(config.folder) as reader, _configured():
+        return logcheck.check(reader, None if expected is None else NamedKey.parse(_key_text(expected)), progress)
+
+
+def ledger_key(config: Config) -> NamedKey:
+    """The ledger's verifier key."""
+    with Reader(config.folder) as reader:
+        policy = founding.read_policy(reader)
+    return NamedKey(policy.origin, policy.ledger_key)
+
+
+def _check_origin(config: Config, origin: str) -> None:
+    if config.ledger.origin not in (None, origin):
+        raise ConfigError(f"ledger.origin is {config.ledger.origin}, but {config.folder} holds the log of {origin}")
+
+
+def _key_text(text: str) -> str:
+    """A verifier key itself, or the first line of the file that is named."""
+    path = Path(text)
+    if "+" in text and not path.exists():
+        return text
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline(4096).strip()
+
+
+@contextmanager
+def _configured() -> Iterator[None]:
+    """What an operator wrote in a wrong form is a configuration error, not evidence."""
+    try:
+        yield
+    except FormatError as problem:
+        raise ConfigError(str(problem)) from None
+
+
+def _stopped_by_signal() -> Callable[[], bool]:
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+    return lambda: bool(received)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """The whole file or none, also across a power cut."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.absolute().parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def journal() -> None:
+    """One line per event on stderr; a service's supervisor adds the time."""
+    logging.basicConfig(level=logging.INFO, format="packseal-ledger: %(message)s")

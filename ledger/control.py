@@ -1,0 +1,134 @@
+"""The ledger's own door: a Unix socket in its folder, through which tools ask the running process to write.
+
+One request and one answer per connection, each a 4-byte length and CBOR of evidence's profile. Folder and socket are 0700
+and 0600, so whoever gets here may also read the keys. The door's thread only carries: the one writer serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from evidence import cbor
+from evidence.errors import FormatError
+from ledger.errors import Busy
+
+SOCKET: Final = "control.sock"
+MAX_BYTES: Final = 4 * 1024 * 1024
+MAX_ACTS: Final = 1000
+_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(slots=True)
+class Request:
+    """One request waiting for the writer: `op` and its value; `answer` releases the asker."""
+
+    op: str
+    value: cbor.Value
+    _answers: queue.SimpleQueue[cbor.Value] = field(default_factory=queue.SimpleQueue)
+
+    def answer(self, value: cbor.Value) -> None:
+        """Give the answer; once."""
+        self._answers.put(value)
+
+    def wait(self) -> cbor.Value:
+        """The answer; queue.Empty when the writer takes too long."""
+        return self._answers.get(timeout=_TIMEOUT_S)
+
+
+class Door:
+    """Listens on the folder's socket and puts requests into `requests`, from where the writer takes and answers them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._closing = False
+        with _reachable(folder) as path:
+            path_there = Path(path)
+            path_there.unlink(missing_ok=True)  # the folder's lock is ours: whoever left this is gone
+            self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            before = os.umask(0o177)
+            try:
+                self._listener.bind(path)
+            finally:
+                os.umask(before)
+        self._listener.listen(8)
+        self._listener.settimeout(0.2)
+        self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self._closing = True
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while not self._closing:
+            try:
+                link, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            with link:
+                link.settimeout(_TIMEOUT_S)
+                with contextlib.suppress(OSError, FormatError, queue.Empty):
+                    self._one(link)
+
+    def _one(self, link: socket.socket) -> None:
+        parts = cbor.as_map(_receive(link), "request", frozenset({1, 2}))
+        request = Request(cbor.as_text(parts[1], "operation", 32), parts[2])
+        self.requests.put(request)
+        _send(link, request.wait())
+
+
+def ask(folder: Path, op: str, value: cbor.Value) -> cbor.Value:
+    """The running ledger's answer; Busy if none listens or it does not answer in time."""
+    try:
+        with _reachable(folder) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(_TIMEOUT_S)
+            link.connect(path)
+            _send(link, {1: op, 2: value})
+            return _receive(link)
+    except (OSError, FormatError) as problem:
+        reason = getattr(problem, "strerror", None) or problem
+        raise Busy(f"{folder / SOCKET}: the ledger that holds this folder does not answer: {reason}") from None
+
+
+@contextlib.contextmanager
+def _reachable(folder: Path) -> Iterator[str]:
+    """A short name of the socket: the kernel takes at most 107 bytes, a folder's path may be longer."""
+    file = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{file}/{SOCKET}"
+    finally:
+        os.close(file)
+
+
+def _send(link: socket.socket, value: cbor.Value) -> None:
+    encoded = cbor.encode(value)
+    link.sendall(len(encoded).to_bytes(4, "big") + encoded)
+
+
+def _receive(link: socket.socket) -> cbor.Value:
+    size = int.from_bytes(_exactly(link, 4), "big")
+    if size > MAX_BYTES:
+        raise FormatError(f"a message of {size} bytes")
+    return cbor.decode(_exactly(link, size), max_bytes=MAX_BYTES)
+
+
+def _exactly(link: socket.socket, size: int) -> bytes:
+    received = b""
+    while len(received) < size:
+        more = link.recv(min(65536, size - len(received)))
+        if not more:
+            raise FormatError("the other side hung up")
+        received += more
+    return received
