@@ -13,6 +13,7 @@ from typing import Final, Literal, TypeAlias
 from agent.errors import ConfigError
 from evidence import cbor
 from evidence.errors import EvidenceError
+from evidence.window import LARGEST
 
 Kind: TypeAlias = Literal["scalar", "state", "array", "counter"]
 KINDS: Final[tuple[Kind, ...]] = ("scalar", "state", "array", "counter")
@@ -84,9 +85,9 @@ class Field:
 
     @property
     def fits(self) -> bool:
-        """Whether every raw and every canonical value is an integer of 64 bits with a sign."""
+        """Whether every raw value is an integer of 64 bits with a sign, and every canonical one within a window's bounds."""
         low, high = self.value_range
-        return low >= _LOW and high <= _HIGH and self.bits.raw_range[1] <= _HIGH
+        return low >= -LARGEST and high <= LARGEST and self.bits.raw_range[1] <= _HIGH
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ def _check_message(profile: Profile, message: Message) -> None:
         raise ConfigError(f"profile {profile.name}: the selector of {message.name} is signed or longer than 16 bits")
     for item in message.fields:
         if not item.fits:
-            raise ConfigError(f"profile {profile.name}: {item.source} does not fit 64 bits with a sign")
+            raise ConfigError(f"profile {profile.name}: {item.source} does not fit 62 bits and a sign")
         if item.mux is not None and (message.selector is None or item.mux > message.selector.raw_range[1]):
             raise ConfigError(f"profile {profile.name}: {item.source} waits for a selector value that cannot come")
 

@@ -108,7 +108,7 @@ class Stage:
     def found_ledger(self) -> str:
         """Write the ledger's configuration and make its keys and policy; its verifier key."""
         self.ledger_config.write_text(
-            f'[ledger]\norigin = "{ORIGIN}"\nregistrar = "{REGISTRAR}"\nstate_dir = "{self.folder}/ledger"\n'
+            f'[ledger]\norigin = "{ORIGIN}"\nregistrar = "{REGISTRAR}"\nstate_dir = "ledger"\n'
             f'[broker]\nurl = "{self.broker.url}"\n'
         )
         self.call("packseal-ledger", "init", "--config", self.ledger_config)

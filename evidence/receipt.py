@@ -37,9 +37,13 @@ class Receipt:
 
     def verify(self, entry: bytes, public: PublicKey, algorithm: int = sign1.ED25519) -> Digest:
         """The root that the ledger's key signed and that includes `entry`; SignatureError or ProofError otherwise."""
-        root = merkle.root_from_inclusion(self.index, self.size, merkle.leaf_hash(entry), self.path)
+        root = self.root(entry)
         self.message.verify(public, algorithm, detached=root)
         return root
+
+    def root(self, entry: bytes) -> Digest:
+        """The root that the path leads to from `entry`; says nothing of who signed it."""
+        return merkle.root_from_inclusion(self.index, self.size, merkle.leaf_hash(entry), self.path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class LedgerSection(_Section):
     origin: str | None = None
     registrar: str | None = None
     id: _Identifier = "main"
-    state_dir: str = "/var/lib/packseal-ledger"
+    state_dir: str = "/var/lib/packseal/ledger"
 
     @field_validator("origin")
     @classmethod
@@ -107,7 +107,24 @@ def load(path: Path | None) -> Config:
         parsed = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise ConfigError(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
-    return read(parsed, str(path))
+    return _rooted(read(parsed, str(path)), path.resolve().parent)
+
+
+def _rooted(config: Config, folder: Path) -> Config:
+    """Relative paths in the file are relative to the file."""
+    files = {name: getattr(config.broker, name) for name in ("password_file", "ca", "certificate", "key")}
+    broker = {name: _under(folder, text) for name, text in files.items() if text is not None}
+    ledger = {"state_dir": _under(folder, config.ledger.state_dir)}
+    return config.model_copy(
+        update={
+            "ledger": config.ledger.model_copy(update=ledger),
+            "broker": config.broker.model_copy(update=broker),
+        }
+    )
+
+
+def _under(folder: Path, text: str) -> str:
+    return str(folder / Path(text).expanduser())
 
 
 def read(parsed: dict[str, Any], where: str) -> Config:

@@ -10,7 +10,6 @@ through its own subscription, and says that it is ready only when that has come 
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ledger.errors import LinkUnusable
-from link import topics
+from link import probe, topics
 from link.connection import Connection
 from link.errors import TopicError
 from link.events import Denied, Down, Dropped, Event, Message, Published, Up
@@ -26,7 +25,6 @@ from link.presence import JSON_TYPE, Presence
 from link.topics import Leaf
 
 _journal: Final = logging.getLogger("packseal-ledger")
-_PROBE: Final = b"packseal-probe "
 _PROBE_EVERY_S: Final = 1.0
 _PROBE_PATIENCE_S: Final = 5.0
 _REMINDER_S: Final = 60.0
@@ -71,7 +69,7 @@ class Courier:
         self._waiting: deque[_Answer] = deque()
         self._flying: dict[int, _Answer] = {}
         self._unacknowledged: dict[int, bool] = {}  # token -> settled, in the order of arrival
-        self._probe = _PROBE + secrets.token_hex(8).encode()
+        self._probe = probe.new()
         self._probe_topic = topics.anchor(ledger, ledger)
         self._probing: int | None = None
         self._patience_s = _PROBE_PATIENCE_S
@@ -169,7 +167,7 @@ class Courier:
         """A delivery of a well-formed topic; anything else is counted and acknowledged, since nobody can be answered."""
         if message.qos:
             self._unacknowledged[message.token] = False
-        if message.payload.startswith(_PROBE):
+        if probe.is_probe(message.payload):
             self._settle(message.token)
             # Of a group of workers each gets only some: another's probe shows just as well that the broker delivers.
             if not self.ready:

@@ -13,7 +13,7 @@ _MAX_FILE_BYTES = 1024 * 1024
 
 def named_keys(given: str) -> list[NamedKey]:
     """The keys of a vkey text or of a file of them ('#' begins a comment line); UsageError names what is wrong."""
-    if "+" in given and not Path(given).exists():
+    if "+" in given and not _is_file(given):
         return [_key(given, "the key")]
     try:
         with Path(given).open("rb") as file:
@@ -25,6 +25,13 @@ def named_keys(given: str) -> list[NamedKey]:
     if not keys:
         raise UsageError(f"{given}: no key in this file")
     return keys
+
+
+def _is_file(given: str) -> bool:
+    try:
+        return Path(given).is_file()
+    except OSError:  # a key is longer than a file's name may be
+        return False
 
 
 def _key(text: str, where: str) -> NamedKey:

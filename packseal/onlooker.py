@@ -17,12 +17,15 @@ from evidence.bodies import CLOSE_REASONS, GAP_REASONS, OPEN_REASONS, Body, Cloc
 from evidence.errors import EvidenceError, SignatureError
 from evidence.keys import KeyId, NamedKey, key_id
 from evidence.merkle import Digest
-from link import topics
+from link import probe, topics
 from link.errors import TopicError
 from link.topics import Leaf, Topic
+from packseal.program import printable
 
 _REMEMBERED: Final = 1024
 _LONGEST_JSON: Final = 64 * 1024
+_MOST_BRACKETS: Final = 600  # a live line has one for each array that a profile may have
+_LARGEST: Final = 2**63
 _SHOWN: Final = 7
 _MACHINE_KEYS: Final = frozenset({"time_ms", "after"})
 _UNITS: Final = {
@@ -54,22 +57,25 @@ class Onlooker:
     def __init__(self, ledger: NamedKey | None, packs: Iterable[NamedKey]) -> None:
         self._ledger = ledger
         self._packs: dict[KeyId, NamedKey] = {key_id(named.public): named for named in packs}
-        self._segments: OrderedDict[Digest, Segment] = OrderedDict()
+        self._segments: OrderedDict[Digest, tuple[str, Segment]] = OrderedDict()
 
     def look(self, topic: str, payload: bytes) -> Line:
         """The line of one message; whatever it holds, a line comes out."""
         try:
             place = topics.parse(topic)
         except TopicError as problem:
-            return Line(_printable(topic[:80]), "?", FALSE, str(problem))
+            return Line(printable(topic[:80]), "?", FALSE, printable(str(problem)))
         where = place.pack or place.gateway or place.ledger or "?"
         try:
             mark, text, facts = self._read(place, payload)
         except EvidenceError as problem:
             mark, text, facts = FALSE, str(problem), {}
-        return Line(where, str(place.leaf), mark, text, facts)
+        # Whatever a stranger wrote, a terminal shows it and never obeys it.
+        return Line(where, str(place.leaf), mark, printable(text), facts)
 
     def _read(self, place: Topic, payload: bytes) -> tuple[str, str, dict[str, object]]:
+        if probe.is_probe(payload):
+            return UNCHECKED, "a ledger's probe of its own subscription", {}
         match place.leaf:
             case Leaf.ANCHOR:
                 return self._anchor(place, payload)
@@ -78,7 +84,7 @@ class Onlooker:
             case Leaf.PROOF:
                 return self._proof(payload)
             case Leaf.REFUSAL | Leaf.STORED:
-                return self._answer(payload)
+                return self._answer(place, payload)
             case _:
                 return _plain(payload)
 
@@ -92,10 +98,9 @@ class Onlooker:
             if named.name != subject:
                 raise SignatureError(f"a statement about {subject} under the key of {named.name}")
             said.message.verify(named.public, said.envelope.algorithm)
+        mark = TRUE if named is not None else UNCHECKED
         if isinstance(said.body, Segment):
-            self._segments[said.body.document] = said.body
-            while len(self._segments) > _REMEMBERED:
-                self._segments.popitem(last=False)
+            self._remember(mark, said.body)
         facts: dict[str, object] = {
             "kind": said.kind,
             "epoch": said.epoch,
@@ -104,14 +109,23 @@ class Onlooker:
             "kid": said.envelope.kid.hex(),
         }
         text = f"{said.kind} #{said.seq} {said.entry.hex()[:8]}: {_body(said.body)}"
-        return TRUE if named is not None else UNCHECKED, text, facts
+        return mark, text, facts
+
+    def _remember(self, mark: str, body: Segment) -> None:
+        """Keep what a document will be held against; a statement that nobody checked never displaces a checked one."""
+        if mark == UNCHECKED and body.document in self._segments:
+            return
+        self._segments[body.document] = (mark, body)
+        while len(self._segments) > _REMEMBERED:
+            self._segments.popitem(last=False)
 
     def _document(self, payload: bytes) -> tuple[str, str, dict[str, object]]:
+        """A document is worth what the statement that names it is worth."""
         digest = segment.digest(payload)
-        body = self._segments.get(digest)
+        mark, body = self._segments.get(digest, (UNCHECKED, None))
         document = segment.read(payload) if body is None else segment.check(payload, body)
         text = f"{len(payload)} bytes, {len(document.windows)} windows, document {digest.hex()[:8]}"
-        return TRUE if body is not None else UNCHECKED, text, {"document": digest.hex(), "bytes": len(payload)}
+        return mark, text, {"document": digest.hex(), "bytes": len(payload)}
 
     def _proof(self, payload: bytes) -> tuple[str, str, dict[str, object]]:
         offered = proof.parse(payload)
@@ -122,22 +136,24 @@ class Onlooker:
         facts["size"] = head.size
         return TRUE, f"entry {offered.entry.hex()[:8]} is number {offered.index} of {head.size}", facts
 
-    def _answer(self, payload: bytes) -> tuple[str, str, dict[str, object]]:
+    def _answer(self, place: Topic, payload: bytes) -> tuple[str, str, dict[str, object]]:
         if self._ledger is None:
             return UNCHECKED, "signed answer of the ledger; give --ledger-key to read it", {}
-        said, _ = answer.read(payload, self._ledger)
+        said, subject = answer.read(payload, self._ledger)
+        if subject != self._ledger.name and not subject.endswith(f":pack/{place.pack}"):
+            raise SignatureError(f"an answer about {subject} on another's topic")
         if isinstance(said, Refusal):
             finality = "for good" if said.permanent else "for now"
-            text = f"entry {said.entry.hex()[:8]} refused {finality}: {said.rule}: {_printable(said.reason)}"
+            text = f"entry {said.entry.hex()[:8]} refused {finality}: {said.rule}: {said.reason}"
             return TRUE, text, {"entry": said.entry.hex(), "rule": said.rule, "permanent": said.permanent}
         documents = [digest.hex() for digest in said.digests]
         return TRUE, f"archived: document {', '.join(each[:8] for each in documents)}", {"documents": documents}
 
 
 def _plain(payload: bytes) -> tuple[str, str, dict[str, object]]:
-    """A JSON line: shown as it is, but never with bytes that a terminal would obey."""
-    if len(payload) > _LONGEST_JSON:
-        return FALSE, f"{len(payload)} bytes where one line of JSON was expected", {}
+    """A JSON line; of a size and depth that ours have, since what a parser takes may be too deep for a printer."""
+    if len(payload) > _LONGEST_JSON or payload.count(b"[") + payload.count(b"{") > _MOST_BRACKETS:
+        return FALSE, f"{len(payload)} bytes that are no line of ours", {}
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
@@ -146,25 +162,24 @@ def _plain(payload: bytes) -> tuple[str, str, dict[str, object]]:
         return FALSE, "not a JSON object", {}
     shown = [_reading(key, item) for key, item in value.items() if key not in _MACHINE_KEYS]
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return UNCHECKED, _printable(", ".join(shown[:_SHOWN]) + more), {"message": value}
+    return UNCHECKED, ", ".join(shown[:_SHOWN]) + more, {"message": value}
 
 
 def _reading(key: str, item: object) -> str:
     """A named integer with the unit in its name, in the unit that people use; anything else as it is."""
     name, _, unit = key.rpartition("_")
-    if name and unit in _UNITS and type(item) is int:
+    given = [item.get("min"), item.get("max")] if isinstance(item, dict) else [item]
+    ends = [end for end in given if isinstance(end, int) and not isinstance(end, bool) and abs(end) < _LARGEST]
+    if name and unit in _UNITS and len(ends) == len(given):
         divisor, places, people = _UNITS[unit]
-        return f"{name} {item / divisor:.{places}f} {people}"
-    if isinstance(item, dict) and name and unit in _UNITS and type(item.get("min")) is int and type(item.get("max")) is int:
-        divisor, places, people = _UNITS[unit]
-        return f"{name} {item['min'] / divisor:.{places}f} to {item['max'] / divisor:.{places}f} {people}"
+        return f"{name} {' to '.join(f'{end / divisor:.{places}f}' for end in ends)} {people}"
     return f"{key} {json.dumps(item, separators=(',', ':'))}"
 
 
 def _body(body: Body) -> str:
     match body:
         case Open():
-            return f"{OPEN_REASONS.get(body.reason, body.reason)}, packseal {_printable(body.version)}"
+            return f"{OPEN_REASONS.get(body.reason, body.reason)}, packseal {body.version}"
         case Segment():
             unread = f", {body.malformed} unreadable" if body.malformed else ""
             return f"{body.frames} frames in {body.windows} windows{unread}"
@@ -176,7 +191,3 @@ def _body(body: Body) -> str:
             return f"wall clock from {body.before_ms} to {body.after_ms} ms"
         case Close():
             return str(CLOSE_REASONS.get(body.reason, body.reason))
-
-
-def _printable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "�" for sign in text)

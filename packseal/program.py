@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -61,21 +62,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Complain in one line and point to the help."""
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
-        sys.exit(USAGE)
+        sys.exit(_fail(self.prog, f"{message}; see {self.prog} --help", USAGE))
 
 
 def run(name: str, main: Callable[[], int | None]) -> int:
     """Run a program's main and turn every way it can end into an exit code and at most one line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign still gets the line
     try:
-        return main() or OK
+        return _written(name, main() or OK)
     except Failure as failure:
         return _fail(name, str(failure), failure.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): the interpreter's own flush at exit must find nobody to miss.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _let_go_of_output()
         return OK
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
@@ -93,7 +95,28 @@ def start(name: str, module: str) -> int:
     return run(name, lambda: int(importlib.import_module(module).main()))
 
 
+def printable(text: str) -> str:
+    """`text` without signs that a terminal would obey instead of showing them."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
+def _written(name: str, code: int) -> int:
+    """`code`, once all output is out: at the interpreter's exit a full disk would be a traceback."""
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:
+        _let_go_of_output()
+    except OSError as problem:
+        _let_go_of_output()
+        return _fail(name, f"standard output: {problem.strerror}", INPUT_OUTPUT)
+    return code
+
+
+def _let_go_of_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(name: str, message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = printable(" ".join(message.split()))
     print(f"{name}: {line}", file=sys.stderr)
     return code

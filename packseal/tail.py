@@ -37,7 +37,8 @@ def _main() -> int:
     onlooker = Onlooker(
         _ledger_key(arguments.ledger_key), [key for each in arguments.pack_key for key in named_keys(each)]
     )
-    tls = Tls(arguments.ca, arguments.certificate, arguments.key) if arguments.ca or arguments.certificate else None
+    files = (arguments.ca, arguments.certificate, arguments.key)
+    tls = Tls(*files) if any(files) else None
     try:
         endpoint = parse_url(arguments.url, password_file=arguments.password_file, tls=tls)
         endpoint.check()

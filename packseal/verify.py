@@ -13,7 +13,7 @@ from evidence.bodies import GAP_REASONS, Gap
 from evidence.verdict import Rejected, Verdict
 from evidence.verify import verify
 from packseal.keytext import named_keys
-from packseal.program import FAILED, Failure, InputOutputError, Parser, UsageError, run
+from packseal.program import FAILED, Failure, InputOutputError, Parser, UsageError, printable, run
 from packseal.version import __version__
 
 _EXAMPLE = """example:
@@ -97,13 +97,14 @@ def as_text(verdict: Verdict) -> str:
         ("last heard", _time(verdict.heard_time_ms)),
         ("pack keys", "pinned by you" if verdict.pinned else "believed as the ledger bound them (pin with --pack-key)"),
     ]
-    rows += [(name, value) for name, value in verdict.attributes]
+    # Whoever registered the pack chose these words: under their own names they could pass for ours.
+    rows += [("attribute", f"{name} = {value}") for name, value in verdict.attributes]
     rows += [
         ("gap", _gap_text(each.statement.body)) for each in verdict.statements if isinstance(each.statement.body, Gap)
     ]
     rows += [("key", f"{k.kid.hex()} {k.speaks_for}, bound by {k.bound_by}, index {k.index}") for k in verdict.keys]
     width = max(len(name) for name, _ in rows)
-    return "\n".join([*(f"{name:<{width}}  {value}" for name, value in rows), "VERIFIED"])
+    return "\n".join([*(printable(f"{name:<{width}}  {value}") for name, value in rows), "VERIFIED"])
 
 
 def _kinds(verdict: Verdict) -> dict[str, int]:
@@ -129,7 +130,7 @@ def _time(unix_ms: int | None) -> str:
         return "the bundle shows no log time"
     try:
         return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ} by the log's time"
-    except (OverflowError, ValueError):
+    except (OverflowError, ValueError, OSError):
         return f"{unix_ms} ms by the log's time"
 
 

@@ -13,10 +13,10 @@ from tests.profiles import DBC_HEAD, made_profile, signal
 
 @st.composite
 def bits(draw, first_byte, end_byte):
-    """Position, order and sign of a signal within these bytes; unsigned ones of 64 bits are refused at compiling."""
+    """Position, order and sign of a signal within these bytes; longer ones than 62 bits are refused at compiling."""
     size = 8 * (end_byte - first_byte)
-    length = draw(st.integers(1, min(64, size)))
-    signed = draw(st.booleans()) or length == 64
+    length = draw(st.integers(1, min(62, size)))
+    signed = draw(st.booleans())
     first = 8 * first_byte + draw(st.integers(0, size - length))
     big = draw(st.booleans())
     start = 8 * (first // 8) + 7 - first % 8 if big else first

@@ -26,7 +26,8 @@ BO_ 1025 Cells: 8 BMS
 LARGE = """
 BO_ 2566834709 Large: 16 BMS
  SG_ Unsigned : 0|64@1+ (1,0) [0|0] "" BMS
- SG_ Signed : 64|64@1- (1,0) [0|0] "" BMS
+ SG_ Signed : 64|62@1- (1,0) [0|0] "" BMS
+ SG_ Wide : 64|64@1- (1,0) [0|0] "" BMS
 """
 FLOATING = """
 BO_ 100 Floating: 8 BMS
@@ -111,7 +112,7 @@ def test_compiling_twice_gives_the_same_bytes():
         (CELLS, signal("C", "Cells", "Cell{2..1}", "uV", kind="array"), "signals must be 1 to"),
         (CELLS, signal("C", "Cells", "Cell{0..3}", "uV", kind="array"), "signal 'Cell3' is not in message Cells"),
         (LARGE, signal("B", "Large", "Unsigned"), "Unsigned is unsigned with 64 bits"),
-        (LARGE, signal("B", "Large", "Signed", invert=True), "does not fit 64 bits"),
+        (LARGE, signal("B", "Large", "Wide"), "does not fit 62 bits and a sign"),
         (FLOATING, signal("F", "Floating", "Real"), "floating-point"),
         (NESTED, signal("D", "Nested", "Deep"), "nested"),
         ("BO_ what is this", signal("V", "Status", "Volts", "mV"), "not a DBC that can be read"),
