@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
 import secrets
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class _Parts:
     def courier(
         self, packs: Sequence[str], inbox: queue.SimpleQueue[Any], checkpoint_seen: Callable[[Seen], None]
     ) -> Courier:
-        """The link to the configured broker, and who carries over it."""
+        """The link to the configured broker, and who carries over it: also what the outbox holds of other packs."""
         broker, gateway = self.config.broker, self.config.gateway
         tls = Tls(broker.ca, broker.certificate, broker.key) if broker.ca or broker.certificate or broker.key else None
         try:
@@ -84,9 +85,9 @@ class _Parts:
         return Courier(
             connection,
             self.outbox,
-            Receipts(self.ledger, self.outbox.newest_checkpoint()),
+            Receipts(self.ledger, self.outbox.checkpoint()),
             gateway=gateway,
-            packs={pack: self.registrar.pack(pack) for pack in packs},
+            packs={pack: self.registrar.pack(pack) for pack in dict.fromkeys([*packs, *self.outbox.packs()])},
             send_documents=self.config.uplink.documents == "archive",
             proof_timeout_s=self.config.uplink.proof_timeout_s,
             checkpoint_seen=checkpoint_seen,
@@ -96,6 +97,8 @@ class _Parts:
         """The recorder that carries on the pack's chain in a new epoch, and the reason for its `open`."""
         key = self.keystore.load(pack)
         known = self.outbox.chain(key.kid)
+        if known is not None and known.pack != pack:
+            raise ConfigError(f"the key of {pack} has already spoken for {known.pack}: each pack needs its own")
         head = ChainHead(secrets.randbelow(MAX_EPOCH + 1), 0, known.entry if known else None)
         binding = Binding(self.registrar.gateway(self.config.gateway), self.registrar.pack(pack), self.ledger.name)
         segment = self.config.segment
@@ -104,10 +107,10 @@ class _Parts:
             profile,
             Policy(segment.window_ms, max(1, segment.seconds * 1000 // segment.window_ms)),
             known.covered if known and not replay else None,
-            known.counters if known else (),
+            known.counters if known and not replay else (),
             os.urandom,
         )
-        if self.outbox.quarantined is not None:
+        if known is None and self.outbox.replaced:
             return recorder, STORE_REPLACED
         return recorder, REPLAY if replay else RESTARTED if known else FIRST_START
 
@@ -121,42 +124,41 @@ def run(config: AgentConfig) -> None:
     """Capture, seal and carry until SIGTERM or SIGINT."""
     if not config.pack:
         raise ConfigError("no [[pack]] in the configuration: nothing to listen to")
-    parts = _open(config)
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     stations: dict[str, Station] = {}
     clock = SystemClock()
-    courier = parts.courier([pack.id for pack in config.pack], inbox, lambda seen: engine.checkpoint_seen(seen))  # noqa: PLW0108 - the engine comes after its courier
-    engine = Engine(inbox, parts.outbox, courier, clock, stations, config.segment.seconds)
-    try:
-        for table in config.pack:
-            stations[table.id] = _station(parts, table, clock, inbox)
+    with _opened(config) as parts:
+        packs = [table.id for table in config.pack]
+        courier = parts.courier(packs, inbox, lambda seen: engine.checkpoint_seen(seen))  # noqa: PLW0108 - the engine comes after its courier
+        engine = Engine(inbox, parts.outbox, courier, clock, stations, config.segment.seconds)
+        # Whatever the operator got wrong shows before the first signature: a restart loop must not fill the chain.
+        profiles = [parts.profile(table.profile) for table in config.pack]
+        for pack in packs:
+            parts.keystore.load(pack)
+        for table, profile in zip(config.pack, profiles, strict=True):
+            stations[table.id] = _station(parts, table, profile, clock, inbox)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda _number, _frame: engine.stop())
         _LOG.info("sealing %d packs as %s for %s", len(stations), config.gateway, parts.ledger.name)
         engine.run()
-    finally:
-        parts.outbox.close()
 
 
 def replay(
     config: AgentConfig, pack: str, profile: str, paths: Sequence[Path], bus: str | None, timeout_s: float | None
 ) -> Replayed:
     """Seal a recording as `pack`, and unless `timeout_s` is None wait so long for all its statements to be proven."""
-    parts = _open(config)
-    try:
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    source = RecordedSource(paths, bus)
+    with _opened(config) as parts, contextlib.closing(source):
         tables = parts.profile(profile)
         recorder, reason = parts.recorder(pack, tables, replay=True)
-        source = RecordedSource(paths, bus)
         source.open()
-        inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         courier = None if timeout_s is None else parts.courier([pack], inbox, recorder.checkpoint_seen)
         others = parts.outbox.other_chains(pack, parts.keystore.load(pack).kid)
         clock = RecordedClock(source.first_time_us)
         replaying = Replay(pack, source, clock, recorder, parts.outbox, courier, inbox)
         replaying.seal(__version__, reason, others)
         return replaying.prove(timeout_s or 0.0)
-    finally:
-        parts.outbox.close()
 
 
 def keystore(config: AgentConfig) -> Keystore:
@@ -164,26 +166,28 @@ def keystore(config: AgentConfig) -> Keystore:
     return Keystore(config.state_dir / "keys", Registrar(config.registrar), config.gateway)
 
 
-def _open(config: AgentConfig) -> _Parts:
-    outbox = Outbox(config.state_dir)
-    if outbox.quarantined is not None:
-        _LOG.error("the outbox was damaged and is kept in %s; the chain goes on and says so", outbox.quarantined)
-    return _Parts(
-        config,
-        outbox,
-        keystore(config),
-        Registrar(config.registrar),
-        NamedKey.parse(config.ledger.key),
-        outbox.count_start(),
-    )
+@contextlib.contextmanager
+def _opened(config: AgentConfig) -> Iterator[_Parts]:
+    with contextlib.closing(Outbox(config.state_dir)) as outbox:
+        if outbox.quarantined is not None:
+            _LOG.error("the outbox was damaged and is kept in %s; the chain goes on and says so", outbox.quarantined)
+        yield _Parts(
+            config,
+            outbox,
+            keystore(config),
+            Registrar(config.registrar),
+            NamedKey.parse(config.ledger.key),
+            outbox.count_start(),
+        )
 
 
-def _station(parts: _Parts, table: PackTable, clock: SystemClock, inbox: queue.SimpleQueue[Any]) -> Station:
+def _station(
+    parts: _Parts, table: PackTable, profile: Profile, clock: SystemClock, inbox: queue.SimpleQueue[Any]
+) -> Station:
     """One pack, its epoch opened and kept, ready to capture."""
     # python-can is imported for live buses only: a replay and the key commands start without it.
     from agent.sources.python_can import LiveSource
 
-    profile = parts.profile(table.profile)
     recorder, reason = parts.recorder(table.id, profile, replay=False)
     others = parts.outbox.other_chains(table.id, parts.keystore.load(table.id).kid)
     opened = recorder.start(clock.read(), __version__, reason, others)

@@ -93,7 +93,8 @@ class Capture:
     def stop(self, timeout_s: float = 2.0) -> None:
         """End the capture; what was read before is in the inbox when this returns."""
         self._stopping.set()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def processed(self, frames: int) -> None:
         """The engine is done with so many frames."""

@@ -111,7 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--timeout", type=float, default=60.0, metavar="S", help="wait so long for proofs (default 60)")
     replay.add_argument("--json", action="store_true", help="print the result as JSON")
     replay.add_argument("recording", nargs="+", type=Path, help="candump .log, .asc, .blf or GVRET .csv files")
-    keys = commands.add_parser("keys", help="make and show keys", description="Keys, one per pack and gateway.")
+    keys = commands.add_parser(
+        "keys",
+        help="make and show keys",
+        description="Keys, one per pack and gateway.",
+        epilog="example:\n  packseal-agent keys new pack-0001",
+    )
     keys_commands = keys.add_subparsers(dest="keys_command", required=True, metavar="COMMAND")
     for name, text in (("new", "make the key of a pack"), ("show", "print the public half of a pack's key")):
         each = _command(keys_commands, name, text, f"packseal-agent keys {name} pack-0001")

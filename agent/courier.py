@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from agent.errors import AgentError
 from agent.outbox import Outbox
 from agent.receipts import LedgerForked, Receipts
 from agent.uplink import OUTSTANDING, Uplink
-from evidence import checkpoint
 from evidence.errors import EvidenceError
 from evidence.statement import Seen
 from link import presence, topics
@@ -26,12 +26,13 @@ from link.presence import Presence
 from link.topics import Leaf
 
 LIVE_EXPIRY_S: Final = 300
+_DAMAGED: Final = "is not what was written, the disk fails: it is kept and cannot be sent"
 _LOG: Final = logging.getLogger("packseal.agent")
 
 
 @dataclass(slots=True)
 class Carried:
-    """What has been carried since the start, for health lines."""
+    """What has been carried since the start, for health lines. `bad_answers` proved nothing and changed nothing."""
 
     proofs: int = 0
     refusals: int = 0
@@ -65,7 +66,8 @@ class Courier:
         self._statements = Uplink(proof_timeout_s, random.random)
         self._documents = Uplink(proof_timeout_s, random.random)
         self._birth: int | None = None
-        self._forked = False
+        self._unannounced = False
+        self._forked = outbox.fork() is not None
         connection.subscribe(topics.answers_to(gateway))
 
     def handle(self, event: Event, now_s: float) -> None:
@@ -74,7 +76,7 @@ class Courier:
             case Up(protocol=protocol, birth=birth):
                 _LOG.info("connected to %s with MQTT %s", self.connection.endpoint, protocol)
                 self._birth = birth
-                self._announce("online")
+                self._unannounced = not self._announce("online")
             case Down(reason=reason, permanent=permanent):
                 level = logging.ERROR if permanent else logging.WARNING
                 _LOG.log(level, "not connected: %s", reason)
@@ -87,7 +89,7 @@ class Courier:
                 self._answer(event, now_s)
                 self.connection.ack(token)
             case Dropped(topic=topic, reason=reason):
-                _LOG.warning("%s: dropped: %s", topic, reason)
+                _LOG.warning("%r: dropped: %s", topic, reason)
             case Denied(filter=name, reason=reason):
                 _LOG.error("the broker does not let us subscribe to %s (%s): proofs cannot arrive", name, reason)
 
@@ -95,16 +97,17 @@ class Courier:
         """Send what is due, as far as the link takes it."""
         if self._birth is None:
             return
-        waiting = self._outbox.pending(OUTSTANDING)
-        rows = {each.id: each for each in waiting}
-        for row in self._statements.due(rows, now_s):
-            topic = topics.anchor(self._gateway, rows[row].pack)
-            token = self.connection.publish(topic, self._outbox.body(row), qos=1, content_type="application/cose")
-            if token is None:
-                return
-            self._statements.sent(row, token, now_s)
-        if self._send_documents:
-            self._pump_documents(now_s)
+        if self._unannounced:
+            self._unannounced = not self._announce("online")
+        # Each pack has a queue of its own: one that the ledger does not know yet must not hold up the others.
+        for pack in self._packs:
+            for row in self._statements.due(self._outbox.pending(pack, OUTSTANDING), now_s):
+                if not self._send_statement(pack, row, now_s):
+                    return
+        for pack in self._packs if self._send_documents else ():
+            for row in self._documents.due(self._outbox.pending_documents(pack, OUTSTANDING), now_s):
+                if not self._send_document(pack, row, now_s):
+                    return
 
     def live(self, pack: str, line: bytes) -> None:
         """Send a live line, if that is possible now; it is not kept."""
@@ -114,28 +117,39 @@ class Courier:
         """Send a health line, if that is possible now; it is not kept."""
         self._say(topics.health(self._gateway), line)
 
-    def unfinished(self) -> bool:
-        """Whether anything in the outbox still waits for its proof or its archive."""
-        return bool(self._outbox.pending(1) or (self._send_documents and self._outbox.pending_documents(1)))
+    def unfinished(self, pack: str) -> bool:
+        """Whether anything of a pack still waits for its proof or its archive."""
+        return bool(self._outbox.pending(pack, 1) or (self._send_documents and self._outbox.pending_documents(pack, 1)))
 
-    def goodbye(self) -> None:
-        """Say that we leave in order."""
-        if self._birth is not None:
-            self._announce("offline")
+    def goodbye(self) -> bool:
+        """Say that we leave in order; False if the link is up but has no room for it now."""
+        return self._announce("offline")
 
-    def will(self, birth: int) -> bytes:
-        """What the broker says of us when we vanish."""
-        return Presence("lost", birth).payload()
+    def _send_statement(self, pack: str, row: int, now_s: float) -> bool:
+        """Send one; False if the link takes no more now."""
+        body = self._outbox.body(row)
+        if body is None:
+            self._statements.settled(row)
+            _LOG.error("%s: statement %d %s", pack, row, _DAMAGED)
+            return True
+        topic = topics.anchor(self._gateway, pack)
+        token = self.connection.publish(topic, body, qos=1, content_type="application/cose")
+        if token is not None:
+            self._statements.sent(row, token, now_s)
+        return token is not None
 
-    def _pump_documents(self, now_s: float) -> None:
-        documents = {each.id: each for each in self._outbox.pending_documents(OUTSTANDING)}
-        for row in self._documents.due(documents, now_s):
-            topic = topics.segment(self._gateway, documents[row].pack)
-            body = self._outbox.document(row)
-            token = self.connection.publish(topic, body, qos=1, content_type="application/zlib")
-            if token is None:
-                return
+    def _send_document(self, pack: str, row: int, now_s: float) -> bool:
+        """Send one; False if the link takes no more now."""
+        body = self._outbox.document(row)
+        if body is None:
+            self._documents.settled(row)
+            _LOG.error("%s: document %d %s", pack, row, _DAMAGED)
+            return True
+        topic = topics.segment(self._gateway, pack)
+        token = self.connection.publish(topic, body, qos=1, content_type="application/zlib")
+        if token is not None:
             self._documents.sent(row, token, now_s)
+        return token is not None
 
     def _published(self, token: int, ok: bool, reason: str, now_s: float) -> None:
         row = self._statements.published(token, ok=ok, now_s=now_s)
@@ -162,15 +176,22 @@ class Courier:
                         self._documents.settled(row)
                 case _:
                     pass
+        except AgentError:
+            raise  # of our own disk
         except (EvidenceError, TopicError) as problem:
-            self.carried.bad_answers += 1
-            _LOG.warning("%s: ignored: %s", message.topic, problem)
+            self._ignore(message.topic, str(problem))
+        except Exception as problem:  # noqa: BLE001 - no bytes from outside may end the agent, and the broker would send them again
+            self._ignore(message.topic, repr(problem))
+
+    def _ignore(self, topic: str, reason: str) -> None:
+        self.carried.bad_answers += 1
+        _LOG.warning("%r: ignored: %.300s", topic, reason)
 
     def _proof(self, payload: bytes, pack: str) -> None:
         try:
             proven = self._receipts.proof(payload)
-        except LedgerForked:
-            self._fork(payload)
+        except LedgerForked as forked:
+            self._fork(forked)
             raise
         row = self._outbox.row_of(proven.entry, pack)
         if row is None:
@@ -179,41 +200,41 @@ class Courier:
             self.carried.proofs += 1
         self._statements.settled(row)
         if self._receipts.remember(proven.seen):
-            self._outbox.remember_checkpoint("newest", proven.seen, proven.note)
+            self._outbox.remember_checkpoint(proven.note)
             self._checkpoint_seen(proven.seen)
 
     def _refusal(self, payload: bytes, pack: str, now_s: float) -> None:
         refusal = self._receipts.refusal(payload, self._packs[pack])
         row = self._outbox.row_of(refusal.entry, pack)
-        if row is None:
+        if row is None or self._outbox.states([refusal.entry]) != ["pending"]:
             return
         reason = f"{refusal.rule}: {refusal.reason}"
-        if not self._outbox.refused(refusal.entry, reason, permanent=refusal.permanent):
-            return
-        self.carried.refusals += 1
-        level = logging.ERROR if refusal.permanent else logging.WARNING
-        _LOG.log(level, "%s: the ledger refuses statement %s: %s", pack, refusal.entry.hex()[:16], reason)
         if refusal.permanent:
             self._statements.settled(row)
         else:
             self._statements.put_off(row, now_s)
+        # The same refusal again is not written again: a pack that waits to be registered must not wear out the flash.
+        if self._outbox.refused(refusal.entry, reason, permanent=refusal.permanent):
+            self.carried.refusals += 1
+            level = logging.ERROR if refusal.permanent else logging.WARNING
+            _LOG.log(level, "%s: the ledger refuses statement %s: %s", pack, refusal.entry.hex()[:16], reason)
 
-    def _fork(self, payload: bytes) -> None:
-        """The ledger has shown us two logs: keep the contradicting note beside the newest, and say so."""
-        note = payload.partition(b"\n\n")[2]
-        head = checkpoint.parse(note.decode().rpartition("\n\n")[0] + "\n")
-        self._outbox.remember_checkpoint("fork", Seen(head.size, head.root), note.decode())
+    def _fork(self, forked: LedgerForked) -> None:
+        """The ledger has shown us two logs: keep both notes, and say so for as long as they are kept."""
+        _LOG.error("%s: both notes are kept as evidence", forked)
+        self._outbox.remember_fork(forked.note)
+        self._unannounced = not self._forked
         self._forked = True
-        self._announce("online")
 
-    def _announce(self, condition: presence.Condition) -> None:
+    def _announce(self, condition: presence.Condition) -> bool:
+        """Say how we are; False if the link has no room for it now."""
         if self._birth is None:
-            return
+            return True
         facts = {"packs": len(self._packs)} | ({"alarm": "ledger-forked"} if self._forked else {})
         payload = Presence(condition, self._birth).payload(**facts)
-        self.connection.publish(
-            topics.state(self._gateway), payload, qos=1, retain=True, content_type="application/json", text=True
-        )
+        topic = topics.state(self._gateway)
+        sent = self.connection.publish(topic, payload, qos=1, retain=True, content_type="application/json", text=True)
+        return sent is not None
 
     def _say(self, topic: str, line: bytes) -> None:
         self.connection.publish(topic, line, qos=0, content_type="application/json", text=True, expiry_s=LIVE_EXPIRY_S)

@@ -20,6 +20,7 @@ from agent.courier import Courier
 from agent.errors import AgentError
 from agent.live import LiveLine
 from agent.outbox import Outbox
+from agent.reading import Reading
 from agent.recorder import INTERFACE_DOWN, STOPPED, Recorded, Recorder
 from evidence.bodies import Segment
 from evidence.statement import Seen
@@ -43,6 +44,7 @@ class Station:
     windows: int = 0
     statements: int = 0
     outage_due_s: float = 0.0
+    heard_us: int = 0
     bus: str = "closed"
 
 
@@ -58,6 +60,10 @@ class Engine:
     segment_s: float
     _stopping: bool = False
     _health_due_s: float = field(default_factory=time.monotonic)
+    _watch: ClockWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._watch = ClockWatch(self.clock.read())
 
     def stop(self) -> None:
         """Ask the engine to end in order; may be called from a signal handler."""
@@ -71,16 +77,20 @@ class Engine:
 
     def run(self) -> None:
         """Capture, keep and carry until asked to stop; StoreError when nothing can be kept any more."""
-        watch = ClockWatch(self.clock.read())
-        for station in self.stations.values():
-            station.capture.start()
-        self.courier.connection.start()
-        while not self._stopping:
-            for event in self._wait(0.5):
-                self._take(event)
-            self._housekeeping(watch)
-            self.courier.pump(time.monotonic())
-        self._end()
+        try:
+            for station in self.stations.values():
+                station.capture.start()
+            self.courier.connection.start()
+            while not self._stopping:
+                for event in self._wait(0.5):
+                    self._take(event)
+                self._housekeeping()
+                self.courier.pump(time.monotonic())
+            self._end()
+        finally:
+            for station in self.stations.values():
+                station.capture.stop()
+            self.courier.connection.stop(1.0)
 
     def _wait(self, timeout_s: float) -> list[Any]:
         try:
@@ -96,16 +106,27 @@ class Engine:
         else:
             self.courier.handle(event, time.monotonic())
 
+    def _now(self) -> Reading:
+        """The clocks; a change of the wall clock is said before anything is stamped with the new one."""
+        now = self.clock.read()
+        change = self._watch.look(now)
+        if change is not None:
+            for station in self.stations.values():
+                self._keep(station, station.recorder.clock_changed(change, now))
+        return now
+
     def _captured(self, event: CaptureEvent) -> None:
         station = self.stations[event.pack]
-        now = self.clock.read()
+        now = self._now()
         match event:
             case CaptureStarted(at_us=at_us):
                 _LOG.info("%s: listening", station.pack)
                 station.bus = "listening"
-                self._keep(station, station.recorder.capture_started(self.clock.read().at(at_us)))
+                station.heard_us = at_us
+                self._keep(station, station.recorder.capture_started(now.at(at_us)))
             case Captured(intake=intake, until_us=until_us):
                 station.capture.processed(len(intake.frames))
+                station.heard_us = until_us
                 station.frames += len(intake.frames)
                 station.malformed += intake.malformed
                 for complaint in intake.complaints:
@@ -113,6 +134,7 @@ class Engine:
                 self._keep(station, station.recorder.captured(intake.frames, intake.malformed, until_us, now))
             case Overflowed(count=count, start_us=start_us, end_us=end_us):
                 station.dropped += count
+                station.heard_us = end_us
                 _LOG.error("%s: could not keep up, %d frames dropped and signed for", station.pack, count)
                 self._keep(station, station.recorder.overflowed(count, start_us, end_us, now))
             case CaptureLost(at_us=at_us, reason=reason):
@@ -130,21 +152,18 @@ class Engine:
         station.windows += len(recorded.windows)
         now = self.clock.read()
         for window in recorded.windows:
-            wall_ms = now.wall_at(window.start_ms)
-            self.courier.live(station.pack, station.live.write(window, wall_ms, station.recorder.next_statement))
+            place = recorded.proof_of(window) or station.recorder.next_statement
+            self.courier.live(station.pack, station.live.write(window, now.wall_at(window.start_ms), place))
         for sealed in recorded.sealed:
             said = sealed.statement
             frames = said.body.frames if isinstance(said.body, Segment) else 0
             _LOG.debug("%s: %s %d/%d sealed, %d frames", station.pack, said.kind, said.epoch, said.seq, frames)
 
-    def _housekeeping(self, watch: ClockWatch) -> None:
-        now, now_s = self.clock.read(), time.monotonic()
-        change = watch.look(now)
+    def _housekeeping(self) -> None:
+        now, now_s = self._now(), time.monotonic()
         for station in self.stations.values():
             if not station.capture.alive and not self._stopping:
                 raise AgentError(f"{station.pack}: the capture thread has died: {station.capture.failure!r}")
-            if change is not None:
-                self._keep(station, station.recorder.clock_changed(change, now))
             if station.bus == "down" and now_s >= station.outage_due_s:
                 station.outage_due_s = now_s + self.segment_s
                 self._keep(station, station.recorder.interrupted(INTERFACE_DOWN, now.boot_us, now))
@@ -169,6 +188,7 @@ class Engine:
             "pending": totals.pending,
             "proven": totals.proven,
             "refused": totals.refused,
+            "damaged": totals.damaged,
             "documents_pending": totals.documents_pending,
             "proofs": carried.proofs,
             "bad_answers": carried.bad_answers,
@@ -185,13 +205,19 @@ class Engine:
         for event in self._wait(0.01):
             self._take(event)
         for station in self.stations.values():
-            now = self.clock.read()
-            self._keep(station, station.recorder.stop(STOPPED, now.boot_us, now))
+            now = self._now()
+            # A capture that runs was heard up to its last reading, not up to now; one that is down was not heard until now.
+            end_us = station.heard_us if station.recorder.capturing else now.boot_us
+            self._keep(station, station.recorder.stop(STOPPED, end_us, now))
         until = time.monotonic() + GRACE_S
-        while self.courier.connection.is_up and time.monotonic() < until and self.courier.unfinished():
+        while time.monotonic() < until and self.courier.connection.is_up and self._unfinished():
             self.courier.pump(time.monotonic())
             for event in self._wait(0.05):
                 self._take(event)
         self.courier.health(self._health_line())
-        self.courier.goodbye()
-        self.courier.connection.stop(1.0)
+        while not self.courier.goodbye() and time.monotonic() < until + 1.0:
+            for event in self._wait(0.05):
+                self._take(event)
+
+    def _unfinished(self) -> bool:
+        return any(self.courier.unfinished(pack) for pack in self.stations)

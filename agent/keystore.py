@@ -37,13 +37,13 @@ class Keystore:
             # The state folder too is ours alone: the outbox will lie in it.
             self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            _write_once(path, secrets.token_bytes(32).hex() + "\n")
+            made = _write_once(path, secrets.token_bytes(32).hex() + "\n")
             _sync_folder(self._folder)
             _sync_folder(self._folder.parent)
-        except FileExistsError:
-            raise ConfigError(f"{path}: this key exists already; `keys show {pack}` prints its public half") from None
         except OSError as problem:
             raise StoreError(f"{path}: {problem.strerror}") from None
+        if not made:
+            raise ConfigError(f"{path}: this key exists already; `keys show {pack}` prints its public half")
         return self.show(pack)
 
     def show(self, pack: str) -> NamedKey:
@@ -83,8 +83,8 @@ class Keystore:
             raise ConfigError(str(problem)) from None
 
 
-def _write_once(path: Path, text: str) -> None:
-    """All of it under its name or nothing, durably; FileExistsError if the name is taken.
+def _write_once(path: Path, text: str) -> bool:
+    """All of it under its name or nothing, durably; False if the name is taken.
 
     A key file cut short by a power cut would stand in the way of a new one for ever.
     """
@@ -96,8 +96,11 @@ def _write_once(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.link(scratch, path)  # unlike a rename it never replaces
+    except FileExistsError:
+        return False
     finally:
         scratch.unlink()
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,54 +6,41 @@ deleted by it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import hashlib
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent import chain_state
+from agent.chain_state import ChainState
 from agent.errors import AgentError, StoreError
 from agent.receipts import ProvenEntry
 from agent.seal import Sealed
-from evidence import cbor
-from evidence.bodies import Counters, Moment
+from evidence.bodies import MAX_OTHER_CHAINS
+from evidence.errors import FormatError
 from evidence.keys import KeyId
 from evidence.merkle import Digest
-from evidence.statement import Seen
 from packseal.program import UNAVAILABLE
 
 _SCHEMAS: Final = Path(__file__).parent / "schema"
 _NAME: Final = "outbox.db"
+_QUARANTINE: Final = "quarantine-"
+_ENVIRONMENT: Final = frozenset({
+    sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
+})  # fmt: skip
+"""What SQLite reports of the machine rather than of the file's content (sqlite.org/rescode.html)."""
 
 
 class InUse(AgentError):
     """Another agent has the outbox open."""
 
     exit_code = UNAVAILABLE
-
-
-@dataclass(frozen=True, slots=True)
-class ChainState:
-    """Where a chain stands, as the last committed statement left it."""
-
-    epoch: int
-    seq: int
-    entry: Digest
-    covered: Moment | None
-    counters: Counters
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A statement or document that has not been answered for: its row, pack, entry and size."""
-
-    id: int
-    pack: str
-    entry: Digest
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +52,7 @@ class Totals:
     refused: int
     documents_pending: int
     documents_stored: int
+    damaged: int
 
 
 class Outbox:
@@ -94,6 +82,11 @@ class Outbox:
         self._connection.close()
         os.close(self._lock)
 
+    @property
+    def replaced(self) -> bool:
+        """Whether a damaged predecessor lies beside this store."""
+        return any(self._path.parent.glob(f"{_QUARANTINE}*"))
+
     def count_start(self) -> int:
         """How many times this store has been opened by an agent, this one included."""
         with self._transaction() as database:
@@ -104,25 +97,29 @@ class Outbox:
         """Where the chain of `kid` stands; None if it has not begun."""
         with self._failing():
             row = self._connection.execute(
-                "SELECT epoch, seq, entry, covered, counters FROM chains WHERE kid = ?", (kid,)
+                "SELECT pack, epoch, seq, entry, covered, counters FROM chains WHERE kid = ?", (kid,)
             ).fetchone()
-        if row is None:
-            return None
-        epoch, seq, entry, covered, counters = row
-        return ChainState(epoch, seq, Digest(entry), _read_moment(covered), _read_counters(counters))
+        return None if row is None else chain_state.read(*row)
+
+    def packs(self) -> tuple[str, ...]:
+        """The packs that anything here is about."""
+        with self._failing():
+            rows = self._connection.execute("SELECT DISTINCT pack FROM chains ORDER BY pack").fetchall()
+        return tuple(pack for (pack,) in rows)
 
     def other_chains(self, pack: str, kid: KeyId) -> tuple[Digest, ...]:
-        """The newest entries of the pack's other chains here."""
+        """The newest entries of the pack's other chains here, as many as an `open` can name."""
         with self._failing():
             rows = self._connection.execute(
-                "SELECT entry FROM chains WHERE pack = ? AND kid <> ? ORDER BY entry", (pack, kid)
+                "SELECT entry FROM chains WHERE pack = ? AND kid <> ? ORDER BY rowid DESC LIMIT ?",
+                (pack, kid, MAX_OTHER_CHAINS),
             ).fetchall()
-        return tuple(Digest(entry) for (entry,) in rows)
+        return tuple(Digest(entry) for (entry,) in sorted(rows))
 
     def add(self, pack: str, sealed: Iterable[Sealed], *, covers: bool = True) -> None:
         """Keep statements with their documents and move the chain's head, durably; only then may they leave.
 
-        With `covers` False (a replay) the span that the live chain covers stays what it was.
+        With `covers` False (a replay) the span that the live chain covers stays what it was, and so do its counters.
         """
         with self._transaction() as database:
             for each in sealed:
@@ -136,44 +133,48 @@ class Outbox:
                 if each.document is not None:
                     digest = said.body.document  # type: ignore[union-attr]  # only segments have documents
                     database.execute(
-                        "INSERT INTO documents (entry, digest, state, body) VALUES (?, ?, 'pending', ?)",
-                        (said.entry, digest, each.document),
+                        "INSERT INTO documents (pack, entry, digest, state, body) VALUES (?, ?, ?, 'held', ?)",
+                        (pack, said.entry, digest, each.document),
                     )
-                covered = _moment_bytes(each.covered) if covers else None
+                covered = chain_state.moment_bytes(each.covered) if covers else None
+                counters = chain_state.counters_bytes(each.counters if covers else ())
                 database.execute(
                     "INSERT INTO chains (kid, pack, epoch, seq, entry, covered, counters) VALUES (?, ?, ?, ?, ?, ?, ?)"
                     " ON CONFLICT (kid) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq,"
                     " entry = excluded.entry, covered = coalesce(excluded.covered, covered),"
-                    " counters = excluded.counters",
-                    (kid, pack, said.epoch, said.seq, said.entry, covered, _counters_bytes(each.counters)),
+                    " counters = iif(excluded.covered IS NULL, counters, excluded.counters)",
+                    (kid, pack, said.epoch, said.seq, said.entry, covered, counters),
                 )
 
-    def pending(self, limit: int) -> list[Waiting]:
-        """The oldest statements that are neither proven nor refused."""
+    def pending(self, pack: str, limit: int) -> list[int]:
+        """The rows of a pack's oldest statements that are neither proven nor refused."""
+        return self._queue("SELECT id FROM statements WHERE state = 'pending' AND pack = ?", pack, limit)
+
+    def pending_documents(self, pack: str, limit: int) -> list[int]:
+        """The rows of a pack's oldest documents that no archive has signed for and whose statements are proven."""
+        return self._queue("SELECT id FROM documents WHERE state = 'pending' AND pack = ?", pack, limit)
+
+    def body(self, row: int) -> bytes | None:
+        """The bytes of a statement; None if the disk has changed them, and it is kept as damaged from now on."""
         with self._failing():
-            rows = self._connection.execute(
-                "SELECT id, pack, entry, length(body) FROM statements WHERE state = 'pending' ORDER BY id LIMIT ?",
-                (limit,),
-            ).fetchall()
-        return [Waiting(row, pack, Digest(entry), size) for row, pack, entry, size in rows]
+            query = "SELECT entry, body FROM statements WHERE id = ?"
+            entry, body = self._connection.execute(query, (row,)).fetchone()
+        if hashlib.sha256(body).digest() == entry:
+            return bytes(body)
+        with self._transaction() as database:
+            database.execute("UPDATE statements SET state = 'damaged' WHERE id = ?", (row,))
+        return None
 
-    def pending_documents(self, limit: int) -> list[Waiting]:
-        """The oldest documents that no archive has signed for and whose statements are proven."""
+    def document(self, row: int) -> bytes | None:
+        """The bytes of a document; None if the disk has changed them, and it is kept as damaged from now on."""
         with self._failing():
-            rows = self._connection.execute(
-                "SELECT d.id, s.pack, d.entry, length(d.body) FROM documents d JOIN statements s ON s.entry = d.entry"
-                " WHERE d.state = 'pending' AND s.state = 'proven' ORDER BY d.id LIMIT ?",
-                (limit,),
-            ).fetchall()
-        return [Waiting(row, pack, Digest(entry), size) for row, pack, entry, size in rows]
-
-    def body(self, row: int) -> bytes:
-        """The bytes of a statement."""
-        return self._blob("SELECT body FROM statements WHERE id = ?", row)
-
-    def document(self, row: int) -> bytes:
-        """The bytes of a document."""
-        return self._blob("SELECT body FROM documents WHERE id = ?", row)
+            query = "SELECT digest, body FROM documents WHERE id = ?"
+            digest, body = self._connection.execute(query, (row,)).fetchone()
+        if hashlib.sha256(body).digest() == digest:
+            return bytes(body)
+        with self._transaction() as database:
+            database.execute("UPDATE documents SET state = 'damaged' WHERE id = ?", (row,))
+        return None
 
     def row_of(self, entry: Digest, pack: str) -> int | None:
         """The row of the statement `entry` of `pack`; None if it is not ours."""
@@ -183,7 +184,10 @@ class Outbox:
         return None if row is None else int(row[0])
 
     def proven(self, proof: ProvenEntry) -> bool:
-        """Keep that a statement is proven, with its proof as the chain's newest; False if it was proven before."""
+        """Keep that a statement is proven, with the newest statement's proof as the chain's; False if it was before.
+
+        From now on its document may leave.
+        """
         with self._transaction() as database:
             changed = database.execute(
                 "UPDATE statements SET state = 'proven', log_index = ?, refusal = NULL"
@@ -191,7 +195,11 @@ class Outbox:
                 (proof.index, proof.entry),
             ).rowcount
             database.execute(
-                "UPDATE chains SET proof = ? WHERE kid = (SELECT kid FROM statements WHERE entry = ?)",
+                "UPDATE documents SET state = 'pending' WHERE entry = ? AND state = 'held'", (proof.entry,)
+            )
+            database.execute(
+                "UPDATE chains SET proof = ?, proven = s.id FROM statements s"
+                " WHERE s.entry = ? AND chains.kid = s.kid AND (proven IS NULL OR proven < s.id)",
                 (proof.text, proof.entry),
             )
         return changed > 0
@@ -201,8 +209,9 @@ class Outbox:
         state = "refused" if permanent else "pending"
         with self._transaction() as database:
             changed = database.execute(
-                "UPDATE statements SET state = ?, refusal = ? WHERE entry = ? AND state = 'pending'",
-                (state, reason, entry),
+                "UPDATE statements SET state = ?, refusal = ?"
+                " WHERE entry = ? AND state = 'pending' AND (state <> ? OR refusal IS NOT ?)",
+                (state, reason, entry, state, reason),
             ).rowcount
         return changed > 0
 
@@ -223,19 +232,28 @@ class Outbox:
         with self._failing():
             return [str(self._connection.execute(query, (entry,)).fetchone()[0]) for entry in entries]
 
-    def newest_checkpoint(self) -> Seen | None:
-        """The newest checkpoint that was verified."""
-        with self._failing():
-            row = self._connection.execute("SELECT size, root FROM checkpoints WHERE name = 'newest'").fetchone()
-        return None if row is None else Seen(row[0], Digest(row[1]))
+    def checkpoint(self) -> str | None:
+        """The note of the newest checkpoint that was verified."""
+        return self._note("newest")
 
-    def remember_checkpoint(self, name: str, seen: Seen, note: str) -> None:
-        """Keep a checkpoint as `newest`, or as the `fork` that contradicts it."""
+    def remember_checkpoint(self, note: str) -> None:
+        """Keep the note of a verified checkpoint as the newest."""
+        with self._transaction() as database:
+            database.execute("INSERT OR REPLACE INTO checkpoints (name, note) VALUES ('newest', ?)", (note,))
+
+    def fork(self) -> tuple[str, str] | None:
+        """Two notes of one ledger for two logs, if it ever showed us such."""
+        first, second = self._note("forked-from"), self._note("fork")
+        return None if first is None or second is None else (first, second)
+
+    def remember_fork(self, note: str) -> None:
+        """Keep a note that contradicts the newest one, and that one beside it; a later pair changes nothing."""
         with self._transaction() as database:
             database.execute(
-                "INSERT OR REPLACE INTO checkpoints (name, size, root, note) VALUES (?, ?, ?, ?)",
-                (name, seen.size, seen.root, note),
+                "INSERT OR IGNORE INTO checkpoints (name, note)"
+                " SELECT 'forked-from', note FROM checkpoints WHERE name = 'newest'"
             )
+            database.execute("INSERT OR IGNORE INTO checkpoints (name, note) VALUES ('fork', ?)", (note,))
 
     def totals(self) -> Totals:
         """How much is in which state."""
@@ -250,46 +268,76 @@ class Outbox:
             statements.get("pending", 0),
             statements.get("proven", 0),
             statements.get("refused", 0),
-            documents.get("pending", 0),
+            documents.get("held", 0) + documents.get("pending", 0),
             documents.get("stored", 0),
+            statements.get("damaged", 0) + documents.get("damaged", 0),
         )
 
-    def _blob(self, query: str, row: int) -> bytes:
+    def _queue(self, query: str, pack: str, limit: int) -> list[int]:
         with self._failing():
-            return bytes(self._connection.execute(query, (row,)).fetchone()[0])
+            rows = self._connection.execute(f"{query} ORDER BY id LIMIT ?", (pack, limit)).fetchall()
+        return [int(row) for (row,) in rows]
+
+    def _note(self, name: str) -> str | None:
+        with self._failing():
+            row = self._connection.execute("SELECT note FROM checkpoints WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
 
     def _opened(self) -> sqlite3.Connection:
         """The store, made or brought to the newest schema; a damaged one is put aside whole and begun anew."""
+        with contextlib.ExitStack() as closing:
+            connection = self._connected(closing)
+            try:
+                self._check(connection)
+            except sqlite3.Error as problem:
+                # What disk and rights say (full, read-only, busy) says nothing about the content: never set that aside.
+                if getattr(problem, "sqlite_errorcode", 0) & 0xFF in _ENVIRONMENT:
+                    raise StoreError(f"{self._path}: {problem}") from None
+                # Before it is closed: SQLite would throw the write-ahead log away.
+                self.quarantined = self._quarantine()
+                connection.close()
+                connection = self._connected(closing)
+                with self._failing():
+                    self._check(connection)
+            closing.pop_all()
+        return connection
+
+    def _connected(self, closing: contextlib.ExitStack) -> sqlite3.Connection:
         try:
-            return self._connected()
-        except sqlite3.DatabaseError as problem:
-            # An operational error (disk full, no rights) says nothing about the content: never set that aside.
-            if isinstance(problem, sqlite3.OperationalError):
-                raise StoreError(f"{self._path}: {problem}") from None
-        self.quarantined = self._quarantine()
-        try:
-            return self._connected()
+            # Ours alone, whatever the folder allows: segment documents say when a car was driven.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            connection = sqlite3.connect(self._path, isolation_level=None)
+        except OSError as problem:
+            raise StoreError(f"{self._path}: {problem.strerror}") from None
         except sqlite3.Error as problem:
             raise StoreError(f"{self._path}: {problem}") from None
-
-    def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-            _migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
+        closing.callback(connection.close)
         return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Make the store ours to use; sqlite3.Error if it cannot be, or is damaged."""
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        self._migrate(connection)
+        _check_heads(connection)
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        """Run the numbered schemas above the store's version, each in one transaction."""
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        scripts = {int(script.stem): script for script in sorted(_SCHEMAS.glob("[0-9]*.sql"))}
+        if version > max(scripts):
+            raise StoreError(f"{self._path}: written by a newer packseal (schema {version}); install that again")
+        for number, script in scripts.items():
+            if number > version:
+                connection.executescript(f"BEGIN;\n{script.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;")
 
     def _quarantine(self) -> Path:
         number = 1
-        while (folder := self._path.parent / f"quarantine-{number:04}").exists():
+        while (folder := self._path.parent / f"{_QUARANTINE}{number:04}").exists():
             number += 1
         try:
             folder.mkdir(mode=0o700)
@@ -301,7 +349,7 @@ class Outbox:
             raise StoreError(f"{folder}: {problem.strerror}") from None
         return folder
 
-    @contextmanager
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._failing():
             self._connection.execute("BEGIN IMMEDIATE")
@@ -313,7 +361,7 @@ class Outbox:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    @contextmanager
+    @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
         try:
             yield
@@ -321,35 +369,16 @@ class Outbox:
             raise StoreError(f"{self._path}: {problem}") from None
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Run the numbered schemas above the store's version, each in one transaction."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for script in sorted(_SCHEMAS.glob("[0-9]*.sql")):
-        number = int(script.stem)
-        if number > version:
-            connection.executescript(f"BEGIN;\n{script.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;")
-
-
-def _moment_bytes(moment: Moment) -> bytes:
-    return cbor.encode([moment.boot_id, moment.boot_ms, moment.wall_ms, moment.quality])
-
-
-def _read_moment(encoded: bytes | None) -> Moment | None:
-    if encoded is None:
-        return None
-    boot_id, boot_ms, wall_ms, quality = cbor.as_list(cbor.decode(encoded), "moment", 4)
-    return Moment(
-        cbor.as_bytes(boot_id, "boot id"),
-        cbor.as_int(boot_ms, "boot"),
-        cbor.as_int(wall_ms, "wall"),
-        cbor.as_int(quality, "quality"),
-    )
-
-
-def _counters_bytes(counters: Counters) -> bytes:
-    return cbor.encode([[name, value] for name, value in counters])
-
-
-def _read_counters(encoded: bytes) -> Counters:
-    pairs = (cbor.as_list(pair, "counter", 2) for pair in cbor.as_list(cbor.decode(encoded), "counters"))
-    return tuple((cbor.as_text(name, "name"), cbor.as_int(value, "counter")) for name, value in pairs)
+def _check_heads(connection: sqlite3.Connection) -> None:
+    """DatabaseError unless each chain ends in a whole statement of ours: a new epoch must not follow a rotten head."""
+    rows = connection.execute(
+        "SELECT c.pack, c.epoch, c.seq, c.entry, c.covered, c.counters, s.body FROM chains c LEFT JOIN statements s"
+        " ON (s.kid, s.epoch, s.seq, s.entry) = (c.kid, c.epoch, c.seq, c.entry)"
+    ).fetchall()
+    for *chain, body in rows:
+        try:
+            known = chain_state.read(*chain)
+        except FormatError as problem:
+            raise sqlite3.DatabaseError(f"a chain's end is unreadable: {problem}") from None
+        if body is None or hashlib.sha256(body).digest() != known.entry:
+            raise sqlite3.DatabaseError(f"the chain of {known.pack} does not end in its newest statement")

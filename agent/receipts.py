@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evidence import answer, proof
+from evidence import answer, checkpoint, proof
 from evidence.answer import Refusal, Stored
 from evidence.errors import EvidenceError, ProofError, SignatureError
 from evidence.keys import NamedKey
@@ -13,7 +13,11 @@ from evidence.statement import Seen
 
 
 class LedgerForked(EvidenceError):
-    """The ledger has signed two different logs; both notes are evidence against it."""
+    """The ledger has signed two different logs; `note` and the newest one known are evidence against it."""
+
+    def __init__(self, reason: str, note: str) -> None:
+        super().__init__(reason)
+        self.note = note
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,23 @@ class ProvenEntry:
 
 
 class Receipts:
-    """Judges what the ledger answers, remembering the newest checkpoint that it has verified."""
+    """Judges what the ledger answers, remembering the newest checkpoint that it has verified.
 
-    def __init__(self, ledger: NamedKey, newest: Seen | None) -> None:
+    `note` is the newest one kept by an earlier process. If it is not this ledger's (another was configured before), it counts
+    for nothing: two ledgers' logs do not contradict each other.
+    """
+
+    def __init__(self, ledger: NamedKey, note: str | None) -> None:
         self._ledger = ledger
-        self.newest = newest
+        self.newest = None if note is None else self.opened(note)
+
+    def opened(self, note: str) -> Seen | None:
+        """The checkpoint in a note of this ledger; None if it is not its own."""
+        try:
+            head = checkpoint.open_note(note.encode(), self._ledger)
+        except EvidenceError:
+            return None
+        return Seen(head.size, head.root)
 
     def proof(self, payload: bytes) -> ProvenEntry:
         """The verified proof in `payload`; EvidenceError if it proves nothing, LedgerForked if it proves too much."""
@@ -40,7 +56,7 @@ class Receipts:
         head = offered.verify(self._ledger)
         seen = Seen(head.size, head.root)
         if self.newest is not None and head.size == self.newest.size and head.root != self.newest.root:
-            raise LedgerForked(f"{head.origin} has signed two roots for size {head.size}")
+            raise LedgerForked(f"{head.origin} has signed two roots for size {head.size}", offered.note)
         return ProvenEntry(offered.entry, offered.index, seen, offered.note, payload)
 
     def remember(self, seen: Seen) -> bool:

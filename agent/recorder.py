@@ -106,7 +106,7 @@ class Recorder:
         """Frames will come from now on: what was not seen since `covered` is a gap."""
         if self._segmenter is not None:
             return Recorded(())
-        gaps = self._gap(self._missing, now.boot_us // 1000, now, None)
+        gaps = self._gap(self._missing, _whole_ms(now.boot_us), now, None)
         self._begin()
         return Recorded(gaps)
 
@@ -122,9 +122,9 @@ class Recorder:
         return Recorded(sealed + self._seal(advanced, now), pushed.windows + advanced.windows)
 
     def interrupted(self, reason: int, at_us: int, now: Reading) -> Recorded:
-        """Capture has ended at `at_us` and may resume: seal what there is. Called again while it lasts, it signs the gap so far."""
+        """Capture has ended at `at_us` and may resume: seal what there is. Called while it lasts, it signs the gap so far."""
         if self._segmenter is None:
-            gaps = self._gap(self._missing, at_us // 1000, now, None)
+            gaps = self._gap(self._missing, _whole_ms(at_us), now, None)
             self._missing = reason
             return Recorded(gaps)
         finished = self._segmenter.finish(at_us)
@@ -136,7 +136,7 @@ class Recorder:
         """`count` frames were captured between the two times, but we did not keep up: a gap, and on we go."""
         capturing = self.capturing
         ended = self.interrupted(OVERFLOW, start_us, now)
-        gaps = self._gap(OVERFLOW, -(-end_us // 1000), now, count)
+        gaps = self._gap(OVERFLOW, _whole_ms(end_us), now, count)
         if capturing:
             self._begin()
         return Recorded(ended.sealed + gaps, ended.windows)
@@ -169,7 +169,7 @@ class Recorder:
             finished = self._segmenter.finish(end_us)
             windows, sealed = finished.windows, self._seal(finished, now)
         elif end_us is not None:
-            sealed = self._gap(self._missing, end_us // 1000, now, None)
+            sealed = self._gap(self._missing, _whole_ms(end_us), now, None)
         self._segmenter = None
         self._missing = RESTART
         covered = self._covered or now.moment(now.boot_us // 1000)
@@ -215,3 +215,8 @@ class Recorder:
                     known[name] = max(0, int(record[4]))
                     break
         return tuple(sorted(known.items()))
+
+
+def _whole_ms(time_us: int) -> int:
+    """Rounded up, as segments end: what was missed within a millisecond is in the gap, not in the segment after it."""
+    return -(-time_us // 1000)

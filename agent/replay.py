@@ -84,7 +84,7 @@ class Replay:
         if courier is not None:
             courier.connection.start()
             until = time.monotonic() + timeout_s
-            while courier.unfinished() and time.monotonic() < until:
+            while courier.unfinished(self._pack) and time.monotonic() < until:
                 courier.pump(time.monotonic())
                 try:
                     event = self._inbox.get(timeout=0.1)

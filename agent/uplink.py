@@ -13,7 +13,7 @@ from typing import Final
 LONGEST_WAIT_S: Final = 300.0
 REFUSED_WAIT_S: Final = 30.0
 OUTSTANDING: Final = 256
-"""So many items may be on their way at once; the rest waits in the store, oldest first."""
+"""So many items of a pack may be on their way at once; the rest waits in the store, oldest first."""
 
 
 @dataclass(slots=True)
@@ -60,13 +60,14 @@ class Uplink:
             return None
         sent = self._sent[row]
         sent.token = None
-        sent.due_s = now_s + (self._wait(sent.times) if ok else self._spread_out(REFUSED_WAIT_S))
+        # Never sooner than a refusal that came before this has asked for.
+        sent.due_s = max(sent.due_s, now_s + (self._wait(sent.times) if ok else self._refused_wait(sent.times)))
         return row
 
     def put_off(self, row: int, now_s: float) -> None:
-        """The ledger refuses `row` for now: try again later."""
+        """The ledger refuses `row` for now: try again later, and later each time."""
         sent = self._sent.setdefault(row, _Sent(1, now_s, None))
-        sent.due_s = now_s + self._spread_out(REFUSED_WAIT_S)
+        sent.due_s = now_s + self._refused_wait(sent.times)
 
     def settled(self, row: int) -> None:
         """`row` is through, or refused for good."""
@@ -77,12 +78,11 @@ class Uplink:
         self._tokens.clear()
         self._sent = {row: sent for row, sent in self._sent.items() if sent.token is None}
 
-    def next_due_s(self) -> float | None:
-        """When something is due again at the earliest."""
-        return min((sent.due_s for sent in self._sent.values() if sent.token is None), default=None)
-
     def _wait(self, times: int) -> float:
         return self._spread_out(min(LONGEST_WAIT_S, self._timeout_s * 2.0 ** min(times - 1, 16)))
+
+    def _refused_wait(self, times: int) -> float:
+        return self._spread_out(min(LONGEST_WAIT_S, REFUSED_WAIT_S * 2.0 ** min(times - 1, 16)))
 
     def _spread_out(self, seconds: float) -> float:
         return seconds * (1 + 0.25 * self._spread())

@@ -108,14 +108,15 @@ class Captured:
     """A pack whose statements are made as a running agent makes them, one segment after the other."""
 
     recorder: Recorder
+    boot: int = 1
     at_us: int = 0
 
     @classmethod
     def opened(cls, outbox: Outbox | None = None, *, pack: str = PACK, epoch: int = 1) -> tuple[Captured, list[Sealed]]:
-        """An epoch with its capture begun, and what that has sealed."""
-        made = cls(recorder(outbox, pack=pack, epoch=epoch))
-        first = made.recorder.start(reading(0), "test", FIRST_START)
-        begun = made.recorder.capture_started(reading(0))
+        """An epoch with its capture begun, each in a boot of its own, and what that has sealed."""
+        made = cls(recorder(outbox, pack=pack, epoch=epoch), epoch)
+        first = made.recorder.start(reading(0, boot=epoch), "test", FIRST_START)
+        begun = made.recorder.capture_started(reading(0, boot=epoch))
         return made, [*first.sealed, *begun.sealed]
 
     def segments(self, count: int) -> list[Sealed]:
@@ -124,7 +125,7 @@ class Captured:
         for _ in range(count):
             times = [self.at_us + 1_000_000 * n + 500_000 for n in range(5)]
             self.at_us += 5_000_000
-            done = self.recorder.captured(frames(*times), 0, self.at_us, reading(self.at_us))
+            done = self.recorder.captured(frames(*times), 0, self.at_us, reading(self.at_us, boot=self.boot))
             sealed += done.sealed
         return sealed
 

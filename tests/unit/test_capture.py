@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -14,41 +13,9 @@ from agent.capture import Capture, Captured, CaptureLost, CaptureStarted, Overfl
 from agent.errors import SourceError
 from agent.sources.source import Intake
 from tests.agent_world import frames
+from tests.scripted_source import ScriptedSource
 
 DEADLINE_S = 10.0
-
-
-@dataclass(slots=True)
-class ScriptedSource:
-    """A source that does what a test tells it, step by step, on a clock of its own. An exception as a step is raised."""
-
-    steps: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
-    now_us: int = 1_000_000
-    opened: int = 0
-    closed: int = 0
-    refuse: list = field(default_factory=list)
-    name: str = "scripted"
-
-    def open(self):
-        if self.refuse:
-            raise self.refuse.pop(0)
-        self.opened += 1
-
-    def read(self, timeout_s):
-        try:
-            advance_us, step = self.steps.get(timeout=timeout_s)
-        except queue.Empty:
-            return Intake(frames())
-        self.now_us += advance_us
-        if isinstance(step, BaseException):
-            raise step
-        return step
-
-    def close(self):
-        self.closed += 1
-
-    def then(self, step, advance_us=100_000):
-        self.steps.put((advance_us, step))
 
 
 @pytest.fixture

@@ -1,0 +1,216 @@
+"""The running agent in one process: captures, outbox and a real broker, until it is asked to stop or cannot go on."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+
+import pytest
+
+from agent.capture import Capture
+from agent.clock import SystemClock
+from agent.courier import Courier
+from agent.engine import Engine, Station
+from agent.errors import AgentError, StoreError
+from agent.live import LiveLine
+from agent.outbox import Outbox
+from agent.receipts import Receipts
+from agent.recorder import FIRST_START, INTERFACE_DOWN, Policy
+from agent.sources.source import boottime_us
+from demo.broker import Broker
+from evidence import chain, statement
+from evidence.bodies import Gap, Segment
+from link.connection import Connection
+from link.endpoint import parse_url
+from tests.agent_world import GATEWAY, PACK, PROFILE, REGISTRAR, recorder
+from tests.pipeline.answering_ledger import AnsweringLedger
+from tests.pipeline.link_watch import FAST, eventually
+from tests.scripted_source import SteadySource
+
+POLICY = Policy(window_ms=100, windows_per_segment=5)
+DEADLINE_S = 20.0
+
+
+class Running:
+    """An engine in a thread of its own, with its outbox, as `app` puts it together."""
+
+    def __init__(self, folder, url, ledger, packs=(PACK,)):
+        self.sources = {pack: SteadySource(boottime_us) for pack in packs}
+        self.engine = None
+        self.failure = None
+        self.said = {}
+        self.before_run = lambda _outbox: None
+        self._thread = threading.Thread(target=self._run, args=(folder, url, ledger))
+
+    def start(self):
+        self._thread.start()
+        assert eventually(lambda: self.engine is not None or self.failure is not None)
+        return self
+
+    def stop(self):
+        if self.engine is not None:
+            self.engine.stop()
+        self._thread.join(DEADLINE_S)
+        assert not self._thread.is_alive()
+        return self
+
+    def _run(self, folder, url, ledger):
+        try:
+            with contextlib.closing(Outbox(folder)) as outbox:
+                self._run_with(outbox, url, ledger)
+        except (AgentError, RuntimeError) as problem:
+            self.failure = problem
+
+    def _run_with(self, outbox, url, ledger):
+        inbox, clock, stations = queue.SimpleQueue(), SystemClock(), {}
+        connection = Connection(parse_url(url, client_id="agent", session_expiry_s=60), backoff=FAST, events=inbox)
+        courier = Courier(
+            connection,
+            outbox,
+            Receipts(ledger, outbox.checkpoint()),
+            gateway=GATEWAY,
+            packs={pack: REGISTRAR.pack(pack) for pack in self.sources},
+            send_documents=True,
+            proof_timeout_s=1.0,
+            checkpoint_seen=lambda seen: engine.checkpoint_seen(seen),
+        )
+        engine = Engine(inbox, outbox, courier, clock, stations, 0.5)
+        for pack, source in self.sources.items():
+            made = recorder(outbox, pack=pack, epoch=outbox.count_start(), policy=POLICY)
+            outbox.add(pack, made.start(clock.read(), "test", FIRST_START).sealed)
+            stations[pack] = Station(pack, Capture(pack, source, inbox.put, boottime_us), made, LiveLine(PROFILE))
+        self.before_run(outbox)
+        self.engine = engine
+        try:
+            engine.run()
+        finally:
+            for pack in self.sources:
+                rows = outbox._connection.execute("SELECT body FROM statements WHERE pack = ? ORDER BY id", (pack,))
+                self.said[pack] = [statement.read(body) for (body,) in rows.fetchall()]
+
+
+@pytest.fixture
+def side(tmp_path):
+    with Broker(tmp_path / "broker") as broker, AnsweringLedger(broker, store=tmp_path / "state" / "outbox.db") as made:
+        assert eventually(lambda: made.step(0.05) or made.ready)
+        yield made
+
+
+@pytest.fixture
+def agent(tmp_path, side):
+    started = []
+
+    def made(**settings):
+        started.append(Running(tmp_path / "state", side.broker.url, side.ledger.name, **settings))
+        return started[-1]
+
+    yield made
+    for each in started:
+        if each._thread.ident is not None:
+            each.stop()
+
+
+def ledger_until(side, fact):
+    deadline = time.monotonic() + DEADLINE_S
+    while not fact():
+        assert time.monotonic() < deadline
+        side.step(0.02)
+
+
+def accounted(said, sent):
+    """Frames in segments, and frames whose time lies in a gap; the chain is whole."""
+    assert chain.in_order(said) == said
+    frames = sum(each.body.frames for each in said if isinstance(each.body, Segment))
+    gaps = [(each.body.start.boot_ms, each.body.end.boot_ms) for each in said if isinstance(each.body, Gap)]
+    return frames, sum(any(start - 1 <= at / 1000 <= end + 1 for start, end in gaps) for at in sent)
+
+
+def test_what_the_bus_said_is_sealed_to_the_last_frame_sent_live_and_proven(side, agent):
+    running = agent(packs=(PACK, "pack-2")).start()
+    ledger_until(side, lambda: side.statements.total() >= 8 and {"live", "health"} <= set(side.others))
+    threads = {thread.name for thread in threading.enumerate()}
+    assert {"capture-pack-1", "capture-pack-2", "link-agent"} <= threads
+    stopper = threading.Thread(target=running.stop)
+    stopper.start()
+    ledger_until(side, lambda: not stopper.is_alive())
+    assert running.failure is None
+    assert side.uncommitted == []
+    for pack, source in running.sources.items():
+        said = running.said[pack]
+        assert [said[0].kind, said[-1].kind] == ["open", "close"]
+        assert accounted(said, []) == (len(source.sent), 0)
+        assert source.closed
+        assert {each.entry for each in said} <= set(side.statements)
+    assert not {thread.name for thread in threading.enumerate()} & threads - {"MainThread"} - {"link-ledger"}
+
+
+def test_an_adapter_that_goes_away_and_comes_back_leaves_a_gap_and_no_frame_astray(side, agent):
+    running = agent().start()
+    source = running.sources[PACK]
+    ledger_until(side, lambda: side.statements.total() >= 3)
+    source.there = False
+    ledger_until(side, lambda: running.engine.stations[PACK].bus == "down")
+    ledger_until(side, lambda: sum(said.kind == "gap" for said in side.ledger.said.values()) >= 2)
+    source.there = True
+    count = side.statements.total()
+    ledger_until(side, lambda: side.statements.total() >= count + 3)
+    running.stop()
+    said = running.said[PACK]
+    assert INTERFACE_DOWN in {each.body.reason for each in said if isinstance(each.body, Gap)}
+    frames, _ = accounted(said, source.sent)
+    assert frames == len(source.sent)
+
+
+def test_a_disk_that_takes_no_more_ends_the_agent_with_everything_committed_still_there(side, agent, tmp_path):
+    running = agent()
+    running.before_run = lambda outbox: outbox._connection.execute(
+        f"PRAGMA max_page_count = {outbox._connection.execute('PRAGMA page_count').fetchone()[0] + 6}"
+    )
+    running.start()
+    ledger_until(side, lambda: running.failure is not None)
+    assert isinstance(running.failure, StoreError)
+    assert "full" in str(running.failure)
+    assert chain.in_order(running.said[PACK]) == running.said[PACK]
+    assert running.sources[PACK].closed
+    running.stop()
+    again = agent().start()
+    before = side.statements.total()
+    ledger_until(side, lambda: side.statements.total() >= before + 3)
+    again.stop()
+    said = again.said[PACK]
+    both = running.sources[PACK].sent + again.sources[PACK].sent
+    frames, in_gaps = accounted(said, both)
+    assert frames + in_gaps >= len(both)
+
+
+def test_a_capture_thread_that_dies_takes_the_agent_down_rather_than_leave_it_deaf(side, agent):
+    running = agent().start()
+    running.sources[PACK].every_us = 0  # the source loops over its own division by zero
+    running.sources[PACK].clock_us = lambda: 1 // 0
+    ledger_until(side, lambda: running.failure is not None)
+    assert "the capture thread has died: ZeroDivisionError" in str(running.failure)
+
+
+def test_without_a_broker_it_captures_and_keeps_and_ends_in_order(agent, side, tmp_path):
+    side.connection.stop()
+    side.broker.kill()
+    running = agent().start()
+    time_out = time.monotonic() + DEADLINE_S
+    while running.engine.stations[PACK].statements < 3:
+        assert time.monotonic() < time_out
+        time.sleep(0.02)
+    running.stop()
+    assert running.failure is None
+    assert accounted(running.said[PACK], [])[0] == len(running.sources[PACK].sent)
+
+
+def test_a_stop_that_comes_before_the_start_is_an_orderly_end(agent, side):
+    running = agent()
+    running.engine = None
+    running.start()
+    running.engine.stop()
+    running.stop()
+    assert running.failure is None
+    assert running.said[PACK][-1].kind == "close"
