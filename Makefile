@@ -24,8 +24,9 @@ lint: $(VENV)/ready  ## ruff, mypy --strict, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-soak: $(VENV)/ready  ## the long tests: fifty kills each, exhaustive bit flips, many more examples
-	PACKSEAL_HYPOTHESIS=soak $(BIN)/python -m pytest -q -m soak
+soak: $(VENV)/ready  ## the long tests: fifty kills each, every bit of a bundle, ten times the examples
+	$(BIN)/python -m pytest -q -m soak
+	PACKSEAL_HYPOTHESIS=soak $(BIN)/python -m pytest -q -m "not soak" -n 2 --timeout 1800 tests/property
 
 lock: $(VENV)/ready  ## pin the development libraries anew, with hashes and without addresses
 	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
