@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from agent.errors import ConfigError
 from evidence import cbor
+from evidence.bodies import MAX_COUNTERS
 from evidence.errors import EvidenceError
 from evidence.window import LARGEST
 
@@ -152,6 +153,9 @@ def check(profile: Profile) -> None:
     for signal in profile.signals:
         if signal.elements != 1 and (signal.kind != "array" or signal.elements > MAX_ELEMENTS):
             raise ConfigError(f"profile {profile.name}: {signal.name} has {signal.elements} elements")
+    counters = [f"{signal.name}_{signal.unit}" for signal in profile.signals if signal.kind == "counter"]
+    if len(counters) > MAX_COUNTERS or not all(len(name) <= 128 and name.isprintable() for name in counters):
+        raise ConfigError(f"profile {profile.name}: statements carry at most {MAX_COUNTERS} counters of short names")
     mapped = {(item.signal, item.element) for message in profile.messages for item in message.fields}
     if mapped != {(i, element) for i, signal in enumerate(profile.signals) for element in range(signal.elements)}:
         raise ConfigError(f"profile {profile.name}: an element of a signal has no place in any message")

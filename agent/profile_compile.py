@@ -152,7 +152,9 @@ class _Builder:
         for mux in _muxes(where, message, found):
             field = Field(len(self.signals) - 1, element, mux, bits, multiplier, addend, entry.absent, source)
             if not field.fits:
-                raise ConfigError(f"{where}: {source} in {entry.unit} does not fit 62 bits and a sign; take a coarser unit")
+                raise ConfigError(
+                    f"{where}: {source} in {entry.unit} does not fit 62 bits and a sign; take a coarser unit"
+                )
             fields.append(field)
 
 

@@ -69,7 +69,6 @@ class Recorder:
         self._profile = profile
         self._policy = policy
         self._covered = covered
-        self._counters = counters
         self._random_bytes = random_bytes
         self._segmenter: Segmenter | None = None
         self._missing = RESTART
@@ -79,6 +78,9 @@ class Recorder:
             for index, signal in enumerate(profile.signals)
             if signal.kind == "counter"
         ]
+        # Those of a profile that was in use before are dropped: nothing would ever read them again.
+        names = {name for _, name in self._counting}
+        self._counters = tuple((name, value) for name, value in counters if name in names)
 
     @property
     def capturing(self) -> bool:

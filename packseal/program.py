@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
@@ -68,7 +69,8 @@ class Parser(argparse.ArgumentParser):
 def run(name: str, main: Callable[[], int | None]) -> int:
     """Run a program's main and turn every way it can end into an exit code and at most one line on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign still gets the line
+        with contextlib.suppress(OSError):  # of an output that is broken already; it shows when it is written to
+            sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a sign still gets the line
     try:
         return _written(name, main() or OK)
     except Failure as failure:
@@ -76,9 +78,9 @@ def run(name: str, main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): the interpreter's own flush at exit must find nobody to miss.
+        # The reader of our output has gone (`| head`). No word about it, but no success either: nobody read the answer.
         _let_go_of_output()
-        return OK
+        return INPUT_OUTPUT
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
         if package in _OWN_PACKAGES:
@@ -106,13 +108,15 @@ def _written(name: str, code: int) -> int:
         print(end="", flush=True)
     except BrokenPipeError:
         _let_go_of_output()
+        return code or INPUT_OUTPUT
     except OSError as problem:
         _let_go_of_output()
-        return _fail(name, f"standard output: {problem.strerror}", INPUT_OUTPUT)
+        return _fail(name, f"standard output: {problem.strerror}", code or INPUT_OUTPUT)
     return code
 
 
 def _let_go_of_output() -> None:
+    """The interpreter's own flush at exit must find nobody to miss."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

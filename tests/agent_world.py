@@ -17,7 +17,6 @@ from evidence import answer, checkpoint, merkle, statement
 from evidence.answer import Refusal, Stored
 from evidence.chain import ChainHead
 from evidence.checkpoint import Checkpoint
-from evidence.errors import EvidenceError
 from evidence.keys import NamedKey, SigningKey
 from evidence.merkle import Digest, Tree
 from evidence.names import Registrar
@@ -99,7 +98,7 @@ def recorder(
         policy,
         known.covered if known else None,
         known.counters if known else (),
-        lambda count: bytes(count),
+        bytes,
     )
 
 
@@ -180,7 +179,9 @@ class Ledger:
         index = self.entries.index(entry)
         return LogProof(entry, index, tuple(self.tree.inclusion(index)), self.note())
 
-    def refusal(self, entry: Digest, *, permanent: bool, rule: str = "unknown-pack", subject: str | None = None) -> bytes:
+    def refusal(
+        self, entry: Digest, *, permanent: bool, rule: str = "unknown-pack", subject: str | None = None
+    ) -> bytes:
         """A signed refusal."""
         about = subject or REGISTRAR.pack(PACK)
         return answer.sign(self.key, self.origin, about, 1, Refusal(entry, rule, "said by a test", permanent))
@@ -220,13 +221,3 @@ def bad_proofs(ledger: Ledger, entry: Digest) -> dict[str, bytes]:
         "a path of 33 bytes": text.replace(b"index 0\n", b"index 0\n" + base64.b64encode(bytes(33)) + b"\n"),
         "a megabyte": text + b"\n" * 2**20,
     }
-
-
-def is_evidence_error(problem: BaseException) -> bool:
-    """Whether this is the one kind of error that a parser may raise."""
-    return isinstance(problem, EvidenceError)
-
-
-def folder_of(outbox: Outbox) -> Path:
-    """Where an outbox lies."""
-    return outbox._path.parent

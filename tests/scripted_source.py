@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agent.errors import SourceError
 from agent.sources.source import Intake
 from tests.agent_world import frames
 
@@ -56,17 +58,11 @@ class SteadySource:
     _next_us: int = 0
 
     def open(self) -> None:
-        from agent.errors import SourceError
-
         if not self.there:
             raise SourceError("steady: not there")
         self._next_us = self.clock_us()
 
     def read(self, timeout_s: float) -> Intake:
-        import time
-
-        from agent.errors import SourceError
-
         time.sleep(min(timeout_s, 0.02))
         if not self.there:
             raise SourceError("steady: adapter gone")

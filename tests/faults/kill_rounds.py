@@ -25,11 +25,12 @@ LATENCY_US = 1_000_000
 
 @dataclass(slots=True)
 class Account:
-    """Where the frames went."""
+    """Where the frames went. `on_the_way` were sent just before a gap began and not yet read: lost within it."""
 
     sent: int = 0
     in_segments: int = 0
     in_gaps: int = 0
+    on_the_way: int = 0
     epochs: int = 0
     statements: int = 0
     astray: list[str] = field(default_factory=list)
@@ -128,8 +129,10 @@ def account(said: list[Statement], sent_log: Path) -> Account:
 
 def _account_missed(missed: list[int], gaps: list[tuple[int, int]], done: Account) -> None:
     for time_us in missed:
-        if any(start - LATENCY_US <= time_us <= end for start, end in gaps):
+        if any(start <= time_us <= end for start, end in gaps):
             done.in_gaps += 1
+        elif any(start - LATENCY_US <= time_us <= end for start, end in gaps):
+            done.on_the_way += 1
         else:
             done.astray.append(f"a frame sent at {time_us} us is in no segment and no gap")
 

@@ -1,20 +1,22 @@
-"""Every step of the outbox broken: what is committed stays, what is not was never there, and a damaged store is put aside whole."""
+"""Every step of the outbox broken: what is committed stays, what is not never was, and a damaged store goes aside whole."""
 
 import contextlib
 import hashlib
 import os
+import resource
 import shutil
 import sqlite3
-import subprocess
-import sys
 
 import pytest
 
 from agent.app import keystore
 from agent.config import load
-from agent.errors import ConfigError, StoreError
+from agent.errors import StoreError
 from agent.outbox import InUse, Outbox
-from tests.agent_world import PACK, ROOT, Captured, Ledger, kept, key
+from agent.recorder import STORE_REPLACED
+from evidence import statement
+from tests.agent_world import PACK, Captured, Ledger, kept, key
+from tests.programs import run
 
 KID = key(f"key of {PACK}").kid
 
@@ -81,11 +83,9 @@ def test_a_full_disk_is_a_store_error_and_loses_nothing_that_was_kept(tmp_path):
         pages = outbox._connection.execute("PRAGMA page_count").fetchone()[0]
         outbox._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
         committed = list(sealed)
+        batches = (captured.segments(1) for _ in range(1000))
         with pytest.raises(StoreError, match="full") as caught:
-            for _ in range(1000):
-                made = captured.segments(1)
-                outbox.add(PACK, made)
-                committed += made
+            committed.extend(each for batch in batches for each in outbox.add(PACK, batch) or batch)
         assert caught.value.exit_code == 74
         assert [entry for (entry,) in as_on_disk(tmp_path)[0]] == [each.statement.entry for each in committed]
         assert [outbox.body(row) for row in outbox.pending(PACK, 1000)] == [
@@ -98,8 +98,6 @@ def test_a_full_disk_is_a_store_error_and_loses_nothing_that_was_kept(tmp_path):
 
 
 def test_a_disk_full_at_the_very_start_is_said_and_sets_nothing_aside(tmp_path):
-    import resource
-
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
     try:
@@ -248,10 +246,7 @@ def configured(tmp_path):
 
 
 def run_agent(config, *words):
-    command = [sys.executable, "-m", "agent.cli", *words, "--config", str(config)]
-    code = "import sys; from agent.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, *words, "--config", str(config)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=60)
+    return run("packseal-agent", *words, "--config", config)
 
 
 def test_a_second_agent_ends_with_69_and_one_line(configured, tmp_path):
@@ -293,13 +288,6 @@ def test_after_a_damaged_store_the_open_says_so(configured, tmp_path):
     done = run_agent(configured, *words)
     assert done.returncode == 0
     assert "the outbox was damaged and is kept in" in done.stderr
-    from agent.recorder import STORE_REPLACED
-    from evidence import statement
-
     with contextlib.closing(Outbox(tmp_path / "state")) as outbox:
         first = statement.read(outbox.body(outbox.pending(PACK, 1)[0]))
     assert first.body.reason == STORE_REPLACED
-
-
-def test_a_configuration_error_is_a_type_of_its_own():
-    assert not issubclass(ConfigError, StoreError)

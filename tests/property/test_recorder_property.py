@@ -74,7 +74,7 @@ class Model:
             POLICY,
             last.covered if last else None,
             last.counters if last else (),
-            lambda count: bytes(count),
+            bytes,
         )
         self.keep(self.recorder.start(self.reading(), "test", RESTARTED if last else FIRST_START))
 

@@ -1,4 +1,4 @@
-"""Whatever link, broker and ledger do: nothing is forgotten, nothing is sent twice at once, and what is settled leaves no trace."""
+"""Whatever link, broker and ledger do: nothing is forgotten or sent twice at once, and what is settled leaves no trace."""
 
 from hypothesis import settings
 from hypothesis import strategies as st

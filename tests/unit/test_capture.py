@@ -53,7 +53,11 @@ def test_what_is_read_is_handed_over_with_how_far_it_goes(scene):
     assert started.at_us == 1_000_000
     source.then(Intake(frames(1_050_000), 2, ("a complaint",)))
     captured, _ = following(Captured, some)
-    assert (captured.intake.malformed, captured.intake.complaints, captured.until_us) == (2, ("a complaint",), 1_100_000)
+    assert (captured.intake.malformed, captured.intake.complaints, captured.until_us) == (
+        2,
+        ("a complaint",),
+        1_100_000,
+    )
 
 
 def test_an_adapter_that_goes_away_loses_nothing_of_what_came_before_and_the_loss_begins_there(scene):

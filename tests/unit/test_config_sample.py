@@ -33,8 +33,8 @@ def keys_of(model, prefix=""):
 
 
 def flat(values, prefix=""):
-    for name, value in values.items():
-        value = value[0] if isinstance(value, list) else value
+    for name, given in values.items():
+        value = given[0] if isinstance(given, list) else given
         if isinstance(value, dict) and name != "options":
             yield from flat(value, f"{prefix}{name}.")
         else:

@@ -64,7 +64,9 @@ def test_a_key_that_others_may_read_is_refused(store, tmp_path, mode):
     assert str(path_of(tmp_path)) in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"00" * 31, b"00" * 33, b"zz" * 32, b"\xff" * 32, b"0" * 5000, b"\0" * 64])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"00" * 31, b"00" * 33, b"zz" * 32, b"\xff" * 32, b"0" * 5000, b"\0" * 64]
+)
 def test_a_damaged_key_file_is_said_without_what_is_in_it(store, tmp_path, content):
     store.new("pack-1")
     path_of(tmp_path).write_bytes(content)

@@ -7,9 +7,11 @@ import stat
 
 import pytest
 
+from agent.errors import StoreError
 from agent.outbox import Outbox
 from agent.receipts import Receipts
-from tests.agent_world import PACK, Ledger, digest, kept, key, recorder
+from agent.recorder import FIRST_START
+from tests.agent_world import PACK, Ledger, digest, frames, kept, key, reading, recorder
 
 
 @pytest.fixture
@@ -61,8 +63,6 @@ def test_a_recording_sealed_between_leaves_the_live_chain_s_cover_and_counters_a
     kid = sealed[-1].statement.envelope.kid
     live = outbox.chain(kid)
     made = recorder(outbox, epoch=2)
-    from tests.agent_world import frames, reading
-
     recorded = [*made.start(reading(0, boot=9), "test", 3).sealed, *made.capture_started(reading(0, boot=9)).sealed]
     recorded += made.captured(frames(1_000_000, total=9), 0, 6_000_000, reading(6_000_000, boot=9)).sealed
     outbox.add(PACK, recorded, covers=False)
@@ -73,16 +73,12 @@ def test_a_recording_sealed_between_leaves_the_live_chain_s_cover_and_counters_a
 
 def test_a_chain_that_began_with_a_recording_covers_nothing_yet(outbox):
     made = recorder()
-    from tests.agent_world import reading
-
     outbox.add(PACK, made.start(reading(0), "test", 3).sealed, covers=False)
     state = outbox.chain(key(f"key of {PACK}").kid)
     assert (state.covered, state.counters) == (None, ())
 
 
 def test_no_place_of_a_chain_is_taken_twice(outbox):
-    from agent.errors import StoreError
-
     sealed = kept(outbox, 1)
     with pytest.raises(StoreError, match="UNIQUE"):
         outbox.add(PACK, sealed[:1])
@@ -154,9 +150,6 @@ def test_each_pack_has_a_queue_of_its_own(outbox):
 
 
 def test_an_open_can_name_the_pack_s_other_chains_as_many_as_fit(outbox):
-    from agent.recorder import FIRST_START
-    from tests.agent_world import reading
-
     for number in range(70):
         outbox.add(PACK, recorder(signer=f"key {number}").start(reading(0), "test", FIRST_START).sealed)
     others = outbox.other_chains(PACK, key("key 69").kid)
@@ -199,7 +192,10 @@ def test_the_store_is_its_owner_s_alone_even_in_an_open_folder(tmp_path):
 
 
 def test_a_commit_is_on_the_disk_before_add_returns(outbox):
-    rows = outbox._connection.execute("PRAGMA synchronous").fetchone(), outbox._connection.execute("PRAGMA journal_mode")
+    rows = (
+        outbox._connection.execute("PRAGMA synchronous").fetchone(),
+        outbox._connection.execute("PRAGMA journal_mode"),
+    )
     assert rows[0] == (2,)  # FULL
     assert rows[1].fetchone() == ("wal",)
 

@@ -57,6 +57,8 @@ def test_tables_cut_anywhere_or_with_any_byte_changed_are_the_same_or_refused():
     "profile",
     [
         changed(signals=()),
+        changed(signals=(Signal("x" * 130, "Wh", "counter", 1),)),
+        changed(signals=(Signal("a\x1b[2J", "Wh", "counter", 1),)),
         changed(signals=(Signal("Voltage", "mV", "scalar", 2),)),
         changed(signals=(Signal("Voltage", "mV", "array", 2),)),
         changed(field=Field(1, 0, None, BITS, 1, 0, None, "Source")),

@@ -121,7 +121,12 @@ def test_frames_that_we_could_not_keep_up_with_are_a_counted_gap():
     sealed += made.captured(frames(S), 0, 2 * S, reading(2 * S)).sealed
     sealed += made.overflowed(77, 2 * S, 3 * S, reading(3 * S)).sealed
     sealed += made.stop(STOPPED, 4 * S, reading(4 * S)).sealed
-    assert story(sealed)[1:] == [("segment", 1, 0, 2000), ("gap", OVERFLOW, 2000, 3000), ("segment", 0, 3000, 4000), ("close",)]
+    assert story(sealed)[1:] == [
+        ("segment", 1, 0, 2000),
+        ("gap", OVERFLOW, 2000, 3000),
+        ("segment", 0, 3000, 4000),
+        ("close",),
+    ]
     assert sealed[2].statement.body.count == 77
 
 
@@ -237,9 +242,21 @@ def test_a_window_names_the_statement_that_proves_it_whether_sealed_or_still_to_
 def test_every_segment_has_a_salt_key_of_its_own():
     asked = []
     made = Recorder(
-        Sealer(key(), binding(), ChainHead(1, 0, None)), PROFILE, POLICY, None, (), lambda n: asked.append(n) or bytes(n)
+        Sealer(key(), binding(), ChainHead(1, 0, None)),
+        PROFILE,
+        POLICY,
+        None,
+        (),
+        lambda n: asked.append(n) or bytes(n),
     )
     made.start(reading(0), "test", FIRST_START)
     made.capture_started(reading(0))
     made.captured(frames(), 0, 10 * S, reading(10 * S))
     assert asked == [32, 32]
+
+
+def test_counters_of_a_profile_that_is_no_longer_in_use_are_dropped():
+    known = (("Old_Wh", 5), ("Total_Wh", 41))
+    made = Recorder(Sealer(key(), binding(), ChainHead(2, 0, None)), PROFILE, POLICY, None, known, bytes)
+    opened = made.start(reading(0), "test", RESTARTED).sealed[0]
+    assert opened.statement.body.counters == (("Total_Wh", 41),)
