@@ -23,7 +23,7 @@ SCHEMA_VERSION: Final = 1
 MAX_ELEMENTS: Final = 1024
 MAX_SELECTOR_BITS: Final = 16
 MAX_SIGNALS: Final = 512
-MAX_SCHEMA_BYTES: Final = 48 * 1024  # it travels in a statement of at most 64 kB
+MAX_SCHEMA_BYTES: Final = 28 * 1024  # it travels in an open, a statement of at most 32 KiB
 _LOW: Final = -(2**63)
 _HIGH: Final = 2**63 - 1
 

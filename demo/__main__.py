@@ -89,7 +89,7 @@ def _watch(stage: Stage, connection: Connection, onlooker: Onlooker, seen: Seen,
             _look(connection, onlooker, seen, 5.0 if duration_s is None else min(5.0, duration_s))
             for name, process in stage.processes.items():
                 if process.poll() is not None:
-                    raise Failure(f"{name} has ended: {stage.log(name).read_text().strip().splitlines()[-1:]}")
+                    raise Failure(f"{name} has ended: {stage.last_line(name)}")
             _say(
                 f"{time.monotonic() - started:4.0f} s    {seen.leaves['anchor']} statements, {seen.leaves['proof']} proofs,"
                 f" {seen.leaves['live']} live lines, {seen.marks['BAD']} bad"
@@ -114,9 +114,11 @@ def _look(connection: Connection, onlooker: Onlooker, seen: Seen, seconds: float
 
 def _summary(stage: Stage, seen: Seen) -> None:
     """What came of it, and the two verdicts: of a bundle, and of the same bundle with one bit flipped."""
-    packs = seen.health.get("packs", {})
-    frames = {pack: packs[pack]["frames"] for pack in PACKS}  # type: ignore[index]
-    windows = {pack: packs[pack]["windows"] for pack in PACKS}  # type: ignore[index]
+    packs = seen.health.get("packs")
+    if not isinstance(packs, dict):
+        raise Failure("the agent has not said how it is; nothing to sum up")
+    frames = {pack: packs[pack]["frames"] for pack in PACKS}
+    windows = {pack: packs[pack]["windows"] for pack in PACKS}
     _say("")
     _say(f"{'':10}{'frames':>10}{'windows':>10}{'evidence':>12}{'live':>12}{'answers':>12}  bytes on air")
     for pack in PACKS:

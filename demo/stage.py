@@ -83,9 +83,12 @@ class Stage:
         while self.log(name).read_text(encoding="utf-8").count(text) < times:
             ended = self.processes[name].poll() is not None
             if ended or time.monotonic() > until:
-                last = self.log(name).read_text(encoding="utf-8").strip().splitlines()[-1:]
-                raise Unavailable(f"{name} {'has ended' if ended else 'is not ready'}: {''.join(last)}")
+                raise Unavailable(f"{name} {'has ended' if ended else 'is not ready'}: {self.last_line(name)}")
             time.sleep(0.05)
+
+    def last_line(self, name: str) -> str:
+        """What the program under `name` said last."""
+        return "".join(self.log(name).read_text(encoding="utf-8").strip().splitlines()[-1:])
 
     def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the program under `name` and wait for it; its exit code."""

@@ -54,8 +54,13 @@ def in_order(statements: Iterable[Statement]) -> list[Statement]:
             raise ChainError(f"statements fork after {'the start' if statement.prev is None else statement.prev.hex()}")
         following[statement.prev] = statement
     chain: list[Statement] = []
+    epochs: set[int] = set()
     while (statement := following.get(chain[-1].entry if chain else None)) is not None:  # type: ignore[assignment]
         check_link(chain[-1] if chain else None, statement)
+        if statement.kind == "open":
+            if statement.epoch in epochs:
+                raise ChainError(f"epoch {statement.epoch} is opened a second time")
+            epochs.add(statement.epoch)
         chain.append(statement)
     if len(chain) != len(offered):
         raise ChainError(

@@ -27,21 +27,22 @@ class ChainTip:
 
 @dataclass(frozen=True, slots=True)
 class PackHead:
-    """One leaf: the pack's last act and its chains' tips, sorted."""
+    """One leaf: the pack's last act, its chains' tips, sorted, and how many of its statements no tip's chain reaches."""
 
     pack: str
     strand: Digest
     tips: tuple[ChainTip, ...]
+    loose: int = 0
 
     def encode(self) -> bytes:
         """The leaf's bytes."""
         tips: list[cbor.Value] = [[bytes(t.kid), t.epoch, t.seq, bytes(t.entry)] for t in sorted(self.tips)]
-        return cbor.encode({1: self.pack, 2: bytes(self.strand), 3: tips})
+        return cbor.encode({1: self.pack, 2: bytes(self.strand), 3: tips, 4: self.loose})
 
 
 def read(encoded: bytes) -> PackHead:
     """The leaf of exactly these bytes; FormatError otherwise."""
-    parts = cbor.as_map(cbor.decode(encoded), "pack head", frozenset({1, 2, 3}))
+    parts = cbor.as_map(cbor.decode(encoded), "pack head", frozenset({1, 2, 3, 4}))
     tips: list[ChainTip] = []
     for row in cbor.as_list(parts[3], "tips"):
         kid, epoch, seq, entry = cbor.as_list(row, "tip", 4)
@@ -55,7 +56,8 @@ def read(encoded: bytes) -> PackHead:
         )
     if tips != sorted(set(tips)):
         raise FormatError("tips are not sorted, each once")
-    return PackHead(cbor.as_text(parts[1], "pack"), Digest(cbor.as_bytes(parts[2], "strand", 32)), tuple(tips))
+    strand = Digest(cbor.as_bytes(parts[2], "strand", 32))
+    return PackHead(cbor.as_text(parts[1], "pack"), strand, tuple(tips), cbor.as_int(parts[4], "loose statements"))
 
 
 def tree(heads: Iterable[PackHead]) -> tuple[Tree, list[PackHead]]:

@@ -90,7 +90,20 @@ def check(encoded: bytes, body: Segment) -> SegmentDocument:
     totals = (sum(each.frames for each in document.windows), sum(each.malformed for each in document.windows))
     if document.profile != body.profile or totals != (body.frames, body.malformed):
         raise ProofError("the segment document and its statement disagree on profile or counts")
+    if any(each.duration_ms > body.window_ms for each in document.windows):
+        raise ProofError("a window of the segment document is longer than its statement says")
     return document
+
+
+def check_span(document: SegmentDocument, t0_ms: int, t1_ms: int) -> None:
+    """ProofError unless the windows follow one another, without overlap, within the statement's span."""
+    until = t0_ms
+    for each in document.windows:
+        if each.start_ms < until:
+            raise ProofError("the windows of the segment document overlap or begin before its statement's span")
+        until = each.start_ms + each.duration_ms
+    if until > t1_ms:
+        raise ProofError("the windows of the segment document end after its statement's span")
 
 
 def _expand(encoded: bytes) -> bytes:

@@ -17,7 +17,7 @@ from evidence.errors import FormatError
 from evidence.keys import SigningKey
 from evidence.merkle import Digest
 
-MAX_BYTES: Final = cbor.MAX_BYTES
+MAX_BYTES: Final = 32 * 1024  # a receipt must fit beside it into the 64 KiB of a bundle's message
 MAX_EPOCH: Final = 2**53 - 1
 MAX_SEQUENCE: Final = 2**53 - 1
 QUALITIES: Final = {0: "none", 1: "rtc", 2: "ntp", 3: "gnss"}

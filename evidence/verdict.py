@@ -54,7 +54,11 @@ class ProvenWindow:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The bundle proves this. Times are log times in Unix ms; None where the bundle shows no time."""
+    """The bundle proves this. Times are log times in Unix ms; None where the bundle shows no time.
+
+    As of `complete_size` the log has no statement of this pack that is not here, but for `loose` ones: admitted, and hanging on
+    a predecessor that is not. None, both, where the bundle shows no heads.
+    """
 
     pack: str
     origin: str
@@ -68,6 +72,7 @@ class Verdict:
     acts: int
     complete_size: int | None
     complete_time_ms: int | None
+    loose: int | None
     heard_time_ms: int | None
     pinned: bool
 

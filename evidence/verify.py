@@ -97,8 +97,9 @@ def verify(encoded: bytes, ledger: NamedKey, pack_keys: Collection[PublicKey] = 
         windows=tuple(windows),
         keys=tuple(_keys(replay, ledger)),
         acts=len(replay.applied),
-        complete_size=complete,
-        complete_time_ms=None if complete is None else replay.time_before(complete),
+        complete_size=None if complete is None else complete[0],
+        complete_time_ms=None if complete is None else replay.time_before(complete[0]),
+        loose=None if complete is None else complete[1],
         heard_time_ms=None if last_heard is None else replay.time_before(last_heard),
         pinned=bool(pack_keys),
     )
@@ -202,7 +203,9 @@ def _check_documents(offered: Bundle, replay: _Replay) -> tuple[dict[Digest, Seg
         found = next(((said, body) for said, body in remaining if body.document == digest), None)
         if found is None:
             raise ProofError(f"document {digest.hex()} is named by no segment here, or stands out of order")
-        documents[found[0].entry] = segment.check(encoded, found[1])
+        document = segment.check(encoded, found[1])
+        segment.check_span(document, found[0].stamp.t0_ms, found[0].stamp.t1_ms)
+        documents[found[0].entry] = document
     bodies = {said.entry: body for said, body in segments}
     order = {said.entry: place for place, (said, _) in enumerate(segments)}
     windows: list[ProvenWindow] = []
@@ -217,8 +220,10 @@ def _check_documents(offered: Bundle, replay: _Replay) -> tuple[dict[Digest, Seg
     return documents, windows
 
 
-def _check_heads(offered: Bundle, replay: _Replay, pack: KnownPack, chains: dict[KeyId, list[Statement]]) -> int | None:
-    """The size as of which the bundle is complete, or None if it shows no heads."""
+def _check_heads(
+    offered: Bundle, replay: _Replay, pack: KnownPack, chains: dict[KeyId, list[Statement]]
+) -> tuple[int, int] | None:
+    """(size as of which nothing is missing, statements that hang on a hole), or None if the bundle shows no heads."""
     shown = [act.body for _, act in replay.applied if isinstance(act.body, Heads)]
     if offered.heads is None:
         if shown:
@@ -244,7 +249,7 @@ def _check_heads(offered: Bundle, replay: _Replay, pack: KnownPack, chains: dict
     for kid, links in chains.items():
         if kid not in named and said[links[0].entry][0] < body.covered:
             raise ProofError(f"the log's heads name no end of the chain of {kid.hex()}")
-    return body.covered
+    return body.covered, leaf.loose
 
 
 def _keys(replay: _Replay, ledger: NamedKey) -> Iterator[ProvenKey]:

@@ -31,6 +31,7 @@ Record: TypeAlias = ScalarRecord | StateRecord | ArrayRecord | None
 """What a window says of one signal; None when the signal was not seen in it."""
 
 MAX_TRANSITIONS: Final = 64
+MAX_BYTES: Final = 8 * 1024 * 1024  # the widest profile with every transition stays below
 LARGEST: Final = 2**62 - 1  # so that the segment document's difference of any two values is within 64 bits
 
 
@@ -53,7 +54,7 @@ def encode(window: Window) -> bytes:
 
 def read(encoded: bytes) -> Window:
     """The window of exactly these bytes; FormatError otherwise."""
-    parts = cbor.as_map(cbor.decode(encoded), "window", frozenset(range(1, 6)))
+    parts = cbor.as_map(cbor.decode(encoded, max_bytes=MAX_BYTES), "window", frozenset(range(1, 6)))
     return Window(
         cbor.as_int(parts[1], "window start"),
         cbor.as_int(parts[2], "window duration", 1),

@@ -68,6 +68,7 @@ def as_json(verdict: Verdict) -> dict[str, object]:
         "gaps": [_gap_text(each.statement.body) for each in verdict.statements if isinstance(each.statement.body, Gap)],
         "complete_size": verdict.complete_size,
         "complete_time_ms": verdict.complete_time_ms,
+        "loose_statements": verdict.loose,
         "heard_time_ms": verdict.heard_time_ms,
         "pack_keys_pinned": verdict.pinned,
         "keys": [
@@ -122,7 +123,10 @@ def _gap_text(gap: Gap) -> str:
 def _complete(verdict: Verdict) -> str:
     if verdict.complete_size is None:
         return "included, completeness unknown: the bundle shows no heads"
-    return f"as of size {verdict.complete_size}, {_time(verdict.complete_time_ms)}"
+    as_of = f"as of size {verdict.complete_size}, {_time(verdict.complete_time_ms)}"
+    if verdict.loose:
+        return f"NO: {verdict.loose} later statements hang on one that is missing and are not shown; else {as_of}"
+    return as_of
 
 
 def _time(unix_ms: int | None) -> str:

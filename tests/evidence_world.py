@@ -76,7 +76,7 @@ class Vehicle:
         aud, seen, signer = more.get("aud", ORIGIN), more.get("seen"), more.get("key", self.key)
         frame = Envelope(kind, signer.kid, self.gateway, self.uri, aud, START_S + seq)
         t0 = 5_000 * (seq + 1)
-        stamp = Stamp(b"boot id of world", t0, t0 + 4_000, 0 if seq == 0 else 1000 * START_S + t0, min(seq, 2))
+        stamp = Stamp(b"boot id of world", t0, t0 + 5_000, 0 if seq == 0 else 1000 * START_S + t0, min(seq, 2))
         return statement.sign(signer, frame, epoch=epoch, seq=seq, prev=prev, stamp=stamp, body=body, seen=seen)
 
 
@@ -156,7 +156,8 @@ class World:
 
     def segment(self, vehicle: Vehicle, count: int = 3, *, seen: Seen | None = None) -> Statement:
         """Say a segment of `count` windows and keep its document."""
-        document, body = sealed(f"{self.label} {vehicle.uri} {len(vehicle.chain)}", some_windows(count))
+        windows = some_windows(count, 5_000 * (vehicle.chain[-1].seq + 2))
+        document, body = sealed(f"{self.label} {vehicle.uri} {len(vehicle.chain)}", windows)
         said = self.say(vehicle, "segment", body, seen=seen)
         vehicle.documents[said.entry] = document
         return said

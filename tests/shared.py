@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -13,5 +14,12 @@ def shared(path: str) -> Path:
     folder = Path(os.environ.get("PACKSEAL_SHARED", ROOT.parent / "shared"))
     found = folder / path
     if not found.exists():
-        pytest.skip(f"{path} is not in PACKSEAL_SHARED or ../shared")
+        absent(f"{path} is not in PACKSEAL_SHARED or ../shared")
     return found
+
+
+def absent(what: str) -> NoReturn:
+    """Skip the test for want of something, or fail it where $PACKSEAL_REQUIRE_ALL says that nothing may be missing."""
+    if os.environ.get("PACKSEAL_REQUIRE_ALL") == "1":
+        pytest.fail(what)
+    pytest.skip(what)

@@ -1,5 +1,7 @@
 """What an honest bundle proves, and as of where."""
 
+from dataclasses import replace
+
 import pytest
 
 from evidence import heads
@@ -7,6 +9,7 @@ from evidence.acts import GatewayBind, Heads
 from evidence.bodies import Close
 from evidence.verdict import Rejected
 from evidence.verify import verify
+from packseal.verify import as_text
 from tests.bundle_cases import at, bare, honest
 from tests.evidence_world import MAKER, ORIGIN, REGISTRAR, full_world, some_windows
 
@@ -46,7 +49,7 @@ def test_the_verdict_says_what_is_proven_by_which_keys_and_as_of_where():
         f"{vehicle.uri} at {vehicle.gateway}",
     ]
     assert (verdict.keys[3].bound_by, verdict.keys[3].public) == (MAKER, vehicle.key.public)
-    assert verdict.windows[0].window == some_windows(3)[0]
+    assert verdict.windows[0].window == some_windows(3, 10_000)[0]
     assert verdict.window_count == 9
     assert verdict.frames == sum(each.frames for count in (3, 5, 1) for each in some_windows(count))
     assert [each.document is not None for each in verdict.statements].count(True) == 3
@@ -98,3 +101,15 @@ def test_a_closed_chain_counts_for_completeness_too():
     world.say(vehicle, "close", Close(1))
     covered = world.heads()
     assert verify(world.offer(vehicle).encode(), world.name).complete_size == covered
+
+
+def test_a_hole_in_the_log_shows_as_a_count_of_loose_statements():
+    world, vehicle = full_world("loose")
+    leaves = [replace(leaf, loose=7) if leaf.pack == vehicle.uri else leaf for leaf in world.leaves[max(world.leaves)]]
+    tree, ordered = heads.tree(leaves)
+    covered = len(world.log)
+    world.act(world.ledger, ORIGIN, ORIGIN, Heads(covered, tree.root(), len(ordered)))
+    world.leaves[covered] = ordered
+    verdict = verify(world.offer(vehicle).encode(), world.name)
+    assert (verdict.complete_size, verdict.loose) == (covered, 7)
+    assert "NO: 7 later statements" in as_text(verdict)

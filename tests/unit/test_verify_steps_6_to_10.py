@@ -32,6 +32,7 @@ from tests.evidence_world import (
     some_windows,
 )
 
+OPEN_AGAIN = Open("0", 1, (), SCHEMA)
 CLOCK = Clock(1, 0, 1000 * START_S, 2)
 case = Cases()
 
@@ -183,6 +184,12 @@ def _():
     return logged(after(vehicle, "clock", CLOCK), world, vehicle)
 
 
+@case(8, "an epoch opened again after another", "opened a second time")
+def _():
+    world, vehicle = full_world()
+    return logged(after(vehicle, "open", OPEN_AGAIN, vehicle.chain[0].epoch, 0), world, vehicle)
+
+
 @case(8, "an epoch that begins without an open", "without an open")
 def _():
     world, vehicle = full_world()
@@ -244,6 +251,37 @@ def lying_segment(change) -> Offer:
     offer = logged(said, world, vehicle)
     offer.documents.append(document)
     return offer
+
+
+def misplaced_segment(windows) -> Offer:
+    """The honest bundle, and after it a segment whose document is the signed one but not of the signed span."""
+    world, vehicle = full_world()
+    document, body = sealed("misplaced", windows)
+    offer = logged(after(vehicle, "segment", body), world, vehicle)
+    offer.documents.append(document)
+    return offer
+
+
+@case(9, "windows from before their statement's span", "before its statement's span")
+def _():
+    return misplaced_segment(some_windows(3, 0))
+
+
+@case(9, "windows from after their statement's span", "after its statement's span")
+def _():
+    return misplaced_segment(some_windows(3, 900_000))
+
+
+@case(9, "windows that overlap", "overlap")
+def _():
+    first, second = some_windows(2, 900_000)
+    return misplaced_segment((first, replace(second, start_ms=900_500)))
+
+
+@case(9, "a window longer than windows are said to be", "longer than its statement says")
+def _():
+    (only,) = some_windows(1, 15_000)
+    return misplaced_segment((replace(only, duration_ms=1_001),))
 
 
 @case(9, "a signed root that is not the document's", "not the ones that were signed")
