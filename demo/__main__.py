@@ -22,8 +22,9 @@ from link.endpoint import parse_url
 from link.events import Message
 from packseal.keytext import named_keys
 from packseal.onlooker import Onlooker
-from packseal.program import FAILED, Failure, Parser, run
+from packseal.program import FAILED, Failure, Parser, UsageError, run
 
+_SHORTEST_S = 5.0
 PACKS = ("pack-0001", "pack-0002", "pack-0003")
 _KINDS = {"anchor": "evidence", "segment": "evidence", "live": "live", "proof": "answers", "stored": "answers"}
 
@@ -45,6 +46,8 @@ def main() -> int:
 
 def _main() -> int:
     arguments = _parser().parse_args()
+    if not _SHORTEST_S <= arguments.duration < float("inf"):
+        raise UsageError(f"DURATION={arguments.duration}: at least {_SHORTEST_S:.0f} seconds, one segment of each pack")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _folder() as folder, contextlib.ExitStack() as stack:
         broker = Broker(folder / "broker")
@@ -56,7 +59,7 @@ def _main() -> int:
         onlooker = Onlooker(named_keys(str(folder / "ledger.vkey"))[0], named_keys(str(folder / "packs.vkey")))
         connection = stack.enter_context(Connection(parse_url(broker.url)))
         connection.subscribe([topics.everything()])
-        stage.start("agent", "packseal-agent", "run", "--config", stage.agent_config)
+        stage.start("agent", "packseal-agent", "run", "--config", stage.agent_config, ready="sealing")
         seen = Seen()
         _watch(stage, connection, onlooker, seen, None if arguments.forever else arguments.duration)
         _say("stopping the agent: it seals what is open and waits for the proofs")
@@ -161,7 +164,7 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="make demo", description="Three simulated packs, end to end, on this machine.")
+    parser = Parser(prog="python -m demo", description="Three simulated packs, end to end, on this machine.")
     parser.add_argument("--duration", type=float, default=30.0, metavar="S", help="seconds to run (default 30)")
     parser.add_argument("--forever", action="store_true", help="run until Ctrl-C")
     return parser

@@ -26,7 +26,7 @@ def identifier(text: str, what: str = "identifier") -> str:
 
 def origin(text: str) -> str:
     """`text` if it may be a ledger's origin, a schema-less URL (C2SP tlog-checkpoint); FormatError otherwise."""
-    if not is_key_name(text) or not text.isascii():
+    if not is_key_name(text) or not text.isascii() or "://" in text:
         raise FormatError(f"origin {text!r} is not a schema-less URL such as ledger.example/packs")
     return text
 

@@ -7,7 +7,6 @@ by the ledger and to a bundle's acts by anybody. It never sees a telemetry body.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
 
 from evidence import names
 from evidence.acts import LEDGER_ACTS, Act, GatewayBind, Heads, KeyBind, PackRegister, Party, Policy, Time
@@ -211,7 +210,3 @@ class Register:
         """One public key, one binding, ever; and two keys of one kid would make the hint ambiguous."""
         if key in self._used or key_id(key) in self.keys:
             raise RuleError("key-used", f"key {key_id(key).hex()} is already bound")
-
-
-MAX_AHEAD: Final = 2**20
-"""How far a statement's seq may be ahead of the contiguous head of its epoch (DESIGN 2.5)."""

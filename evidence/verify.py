@@ -253,7 +253,7 @@ def _check_heads(
 
 
 def _keys(replay: _Replay, ledger: NamedKey) -> Iterator[ProvenKey]:
-    yield ProvenKey(key_id(ledger.public), ledger.public, ledger.name, "given by the verifier", 0)
+    yield ProvenKey(key_id(ledger.public), ledger.public, ledger.name, "the verifier", 0)
     policy = replay.register.policy
     for root in policy.root_keys if policy is not None else ():
         yield ProvenKey(key_id(root), root, f"root key of {ledger.name}", "the policy", 0)

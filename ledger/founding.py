@@ -17,9 +17,10 @@ from evidence.errors import FormatError
 from evidence.keys import NamedKey, SigningKey
 from evidence.sign1 import ED25519
 from ledger import keyfiles
+from ledger.clock import unix_ms
 from ledger.errors import ConfigError, LogDamaged
 from ledger.registration import accepted
-from ledger.sequencer import Sequencer, unix_ms
+from ledger.sequencer import Sequencer
 from ledger.store import Reader, Store
 
 LEDGER: Final = "ledger"
@@ -53,17 +54,22 @@ def only_party(folder: Path) -> str:
 def found(folder: Path, wanted: Founding, now_ms: Callable[[], int] = unix_ms) -> NamedKey:
     """Make the log, or what is missing of it; its verifier key. ConfigError if another log is there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    ledger = keyfiles.create(folder, LEDGER, wanted.origin)
-    root = keyfiles.create(folder, ROOT, wanted.origin)
-    maker = keyfiles.create(folder, party_key(wanted.maker), wanted.registrar.party(wanted.maker))
     with Store(folder, create=True) as store:
         if store.size():
+            # A log has its keys: a new one in the place of a lost one would sign what nobody accepts.
             _check_same(folder, read_policy(store), wanted)
+            ledger, root = keyfiles.load(folder, LEDGER), keyfiles.load(folder, ROOT)
+        else:
+            ledger = keyfiles.create(folder, LEDGER, wanted.origin)
+            root = keyfiles.create(folder, ROOT, wanted.origin)
         sequencer = Sequencer(store, ledger, wanted.origin, now_ms=now_ms)
         if sequencer.size == 0:
             sequencer.begin(Policy(wanted.origin, wanted.registrar.authority, ledger.public, (root.public,)))
         uri = wanted.registrar.party(wanted.maker)
-        if uri not in sequencer.register.parties:
+        if uri in sequencer.register.parties:
+            keyfiles.load(folder, party_key(wanted.maker))
+        else:
+            maker = keyfiles.create(folder, party_key(wanted.maker), uri)
             accepted(sequencer.submit([admit_maker(wanted, root, maker, now_ms() // 1000).encoded]))
         sequencer.checkpoint()
         return sequencer.ledger

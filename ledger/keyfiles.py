@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 
 from evidence.errors import FormatError
-from evidence.keys import NamedKey, SigningKey
+from evidence.keys import NamedKey, PublicKey, SigningKey
 from ledger.errors import KeyFileError
 
 _SEED_BYTES = 32
@@ -29,31 +29,46 @@ def create(folder: Path, name: str, named: str) -> SigningKey:
     """
     path = key_path(folder, name)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
+    public = path.with_suffix(".pub")
+    if not path.exists() and not public.exists():
         _write_new(path, secrets.token_bytes(_SEED_BYTES).hex() + "\n", 0o600)
     key = load(folder, name)
-    public = path.with_suffix(".pub")
     if not public.exists():
         _write_new(public, f"{NamedKey(named, key.public)}\n", 0o644)
     return key
 
 
 def load(folder: Path, name: str) -> SigningKey:
-    """The key of a file; KeyFileError if it is missing, open to others or not a seed."""
+    """The key of a file; KeyFileError if it is missing, open to others, not a seed or not that of its public file."""
     path = key_path(folder, name)
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
-        raise KeyFileError(f"{path}: there is no such key; packseal-ledger init makes the ledger's") from None
+        raise KeyFileError(
+            f"{path}: there is no such key; restore it from a backup, for init makes keys for a new log only"
+        ) from None
     except (OSError, UnicodeDecodeError) as problem:
         raise KeyFileError(f"{path}: cannot be read: {getattr(problem, 'strerror', None) or 'not text'}") from None
     if stat.S_IMODE(mode) & 0o077:
         raise KeyFileError(f"{path}: others may read this key; chmod 600 it, or better make a new one")
     try:
-        return SigningKey(bytes.fromhex(text.strip()))
+        key = SigningKey(bytes.fromhex(text.strip()))
     except (ValueError, FormatError):
         raise KeyFileError(f"{path}: is not a key file (64 hex digits)") from None
+    if (known := _published(path.with_suffix(".pub"))) is not None and known != key.public:
+        raise KeyFileError(f"{path}: is not the key of {path.stem}.pub beside it; restore it from a backup")
+    return key
+
+
+def _published(path: Path) -> PublicKey | None:
+    """The key of a public file; None if there is none, KeyFileError if it is none."""
+    try:
+        return NamedKey.parse(path.read_text(encoding="utf-8").strip()).public
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, FormatError):
+        raise KeyFileError(f"{path}: is not a verifier key; remove it and run packseal-ledger init again") from None
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:

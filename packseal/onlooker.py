@@ -27,6 +27,22 @@ _LONGEST_JSON: Final = 64 * 1024
 _MOST_BRACKETS: Final = 600  # a live line has one for each array that a profile may have
 _LARGEST: Final = 2**63
 _SHOWN: Final = 7
+_FIRST: Final = (
+    "StateOfCharge.Current",
+    "CurrentVoltage",
+    "CurrentCurrent",
+    "CellVoltage.Min",
+    "CellVoltage.Max",
+    "Temperature.Max",
+)
+_NAMES: Final = {
+    "StateOfCharge.Current": "SoC",
+    "CurrentVoltage": "U",
+    "CurrentCurrent": "I",
+    "CellVoltage.Min": "cell min",
+    "CellVoltage.Max": "cell max",
+    "Temperature.Max": "T",
+}
 _MACHINE_KEYS: Final = frozenset({"time_ms", "after"})
 _UNITS: Final = {
     "uV": (1e6, 4, "V"),
@@ -37,6 +53,7 @@ _UNITS: Final = {
     "W": (1e3, 1, "kW"),
     "permille": (10, 1, "%"),
 }
+_SINGLE_CELL_MV: Final = 10_000
 TRUE, UNCHECKED, FALSE = "ok", "--", "BAD"
 
 
@@ -160,9 +177,16 @@ def _plain(payload: bytes) -> tuple[str, str, dict[str, object]]:
         return FALSE, "not JSON", {}
     if not isinstance(value, dict):
         return FALSE, "not a JSON object", {}
-    shown = [_reading(key, item) for key, item in value.items() if key not in _MACHINE_KEYS]
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return UNCHECKED, ", ".join(shown[:_SHOWN]) + more, {"message": value}
+    keys = sorted((key for key in value if key not in _MACHINE_KEYS), key=_rank)
+    shown = [_reading(key, value[key]) for key in keys[:_SHOWN]]
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return UNCHECKED, ", ".join(shown) + more, {"message": value}
+
+
+def _rank(key: str) -> int:
+    """What somebody who looks on wants to see first; the rest stays in its order."""
+    name = key.rpartition("_")[0] or key
+    return _FIRST.index(name) if name in _FIRST else len(_FIRST)
 
 
 def _reading(key: str, item: object) -> str:
@@ -172,7 +196,9 @@ def _reading(key: str, item: object) -> str:
     ends = [end for end in given if isinstance(end, int) and not isinstance(end, bool) and abs(end) < _LARGEST]
     if name and unit in _UNITS and len(ends) == len(given):
         divisor, places, people = _UNITS[unit]
-        return f"{name} {' to '.join(f'{end / divisor:.{places}f}' for end in ends)} {people}"
+        if unit == "mV" and max(ends) < _SINGLE_CELL_MV:
+            places = 3
+        return f"{_NAMES.get(name, name)} {' to '.join(f'{end / divisor:.{places}f}' for end in ends)} {people}"
     return f"{key} {json.dumps(item, separators=(',', ':'))}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -81,7 +82,10 @@ def _follow(connection: Connection, onlooker: Onlooker, count: int | None, *, as
 
 
 def _text(line: Line) -> str:
-    return f"{line.where:<16} {line.leaf:<8} {line.mark:<3} {line.text}"
+    """One line, cut to the terminal's width if it goes to one."""
+    text = f"{line.where:<16} {line.leaf:<8} {line.mark:<3} {line.text}"
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else len(text)
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _json(topic: str, line: Line) -> str:

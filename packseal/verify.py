@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from evidence import bundle
 from evidence.bodies import GAP_REASONS, Gap
@@ -65,7 +66,7 @@ def as_json(verdict: Verdict) -> dict[str, object]:
         "windows": verdict.window_count,
         "documents": sum(each.document is not None for each in verdict.statements),
         "disclosed_windows": len(verdict.windows),
-        "gaps": [_gap_text(each.statement.body) for each in verdict.statements if isinstance(each.statement.body, Gap)],
+        "gaps": [_gap_json(each.statement.body) for each in verdict.statements if isinstance(each.statement.body, Gap)],
         "complete_size": verdict.complete_size,
         "complete_time_ms": verdict.complete_time_ms,
         "loose_statements": verdict.loose,
@@ -103,7 +104,11 @@ def as_text(verdict: Verdict) -> str:
     rows += [
         ("gap", _gap_text(each.statement.body)) for each in verdict.statements if isinstance(each.statement.body, Gap)
     ]
-    rows += [("key", f"{k.kid.hex()} {k.speaks_for}, bound by {k.bound_by}, index {k.index}") for k in verdict.keys]
+    for key in verdict.keys:
+        rows += [
+            ("key", f"{key.kid.hex()} {key.speaks_for}"),
+            ("", f"  vouched for by {key.bound_by}, index {key.index}"),
+        ]
     width = max(len(name) for name, _ in rows)
     return "\n".join([*(printable(f"{name:<{width}}  {value}") for name, value in rows), "VERIFIED"])
 
@@ -113,11 +118,27 @@ def _kinds(verdict: Verdict) -> dict[str, int]:
 
 
 def _gap_text(gap: Gap) -> str:
-    reason = GAP_REASONS.get(gap.reason, f"reason {gap.reason}")
-    span = f"boot ms {gap.start.boot_ms} to {gap.end.boot_ms}"
-    if gap.start.boot_id != gap.end.boot_id:
-        span += " of a later boot"
-    return f"{reason}: {span}" + (f", {gap.count} frames" if gap.count is not None else "")
+    """Reason, how long by the boot clock (of one boot, else by the car's wall clock), and since when the car believed."""
+    facts = _gap_json(gap)
+    lasted = facts["duration_ms"]
+    text = f"{facts['reason']}, " + ("for unknown long" if lasted is None else f"{lasted / 1000:.3f} s")
+    if gap.start.wall_ms:
+        text += f" from {_utc(gap.start.wall_ms)} by the car's clock"
+    return text + (f", {gap.count} frames" if gap.count is not None else "")
+
+
+def _gap_json(gap: Gap) -> dict[str, Any]:
+    same_boot = gap.start.boot_id == gap.end.boot_id
+    walls = gap.start.wall_ms and gap.end.wall_ms
+    by_wall = gap.end.wall_ms - gap.start.wall_ms if walls else None
+    return {
+        "reason": GAP_REASONS.get(gap.reason, f"reason {gap.reason}"),
+        "duration_ms": gap.end.boot_ms - gap.start.boot_ms if same_boot else by_wall,
+        "start_wall_ms": gap.start.wall_ms or None,
+        "end_wall_ms": gap.end.wall_ms or None,
+        "same_boot": same_boot,
+        "frames": gap.count,
+    }
 
 
 def _complete(verdict: Verdict) -> str:
@@ -130,12 +151,14 @@ def _complete(verdict: Verdict) -> str:
 
 
 def _time(unix_ms: int | None) -> str:
-    if unix_ms is None:
-        return "the bundle shows no log time"
+    return "the bundle shows no log time" if unix_ms is None else f"{_utc(unix_ms)} by the log's time"
+
+
+def _utc(unix_ms: int) -> str:
     try:
-        return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ} by the log's time"
+        return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
     except (OverflowError, ValueError, OSError):
-        return f"{unix_ms} ms by the log's time"
+        return f"{unix_ms} ms"
 
 
 def _read(path: Path) -> bytes:

@@ -58,3 +58,24 @@ def test_a_file_that_is_no_key_is_named_and_not_quoted(tmp_path, content):
 def test_a_missing_key_is_named(tmp_path):
     with pytest.raises(KeyFileError, match=r"party-acme\.key"):
         keyfiles.load(tmp_path, "party-acme")
+
+
+def test_a_lost_key_is_asked_for_and_never_replaced_by_a_new_one(tmp_path):
+    made = keyfiles.create(tmp_path, "ledger", "ledger.example/packs")
+    path = keyfiles.key_path(tmp_path, "ledger")
+    kept = path.read_text()
+    path.unlink()
+    with pytest.raises(KeyFileError, match="restore it from a backup"):
+        keyfiles.create(tmp_path, "ledger", "ledger.example/packs")
+    assert not path.exists()
+    path.write_text(kept)
+    path.chmod(0o600)
+    assert keyfiles.load(tmp_path, "ledger").public == made.public
+
+
+def test_a_key_that_is_not_that_of_its_public_file_is_refused(tmp_path):
+    keyfiles.create(tmp_path, "ledger", "ledger.example/packs")
+    path = keyfiles.key_path(tmp_path, "ledger")
+    path.write_text("11" * 32 + "\n")
+    with pytest.raises(KeyFileError, match="not the key of ledger.pub"):
+        keyfiles.load(tmp_path, "ledger")
