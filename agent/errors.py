@@ -4,7 +4,8 @@ packseal.program.Failure
 └── AgentError
     ├── ConfigError         78  ours or the operator's: a file, key, profile or unit that cannot be used
     ├── SourceError         69  the world's: an adapter, bus or log file that is not there or went away
-    │   └── RecordingError  65  the file's: it can be read, but it is not a recording that we know
+    │   ├── RecordingError  65  the file's: it can be read, but it is not a recording that we know
+    │   └── RecordingUnreadable  74  the disk's: the recording cannot be opened or read
     └── StoreError          74  the disk's: the outbox or a key file cannot be read or written
 
 A library's exceptions never pass its adapter: each becomes one of these there.
@@ -35,6 +36,12 @@ class RecordingError(SourceError):
     """A file was read but is not a recording in a form that we know; names the file and what was expected."""
 
     exit_code = FAILED
+
+
+class RecordingUnreadable(SourceError):
+    """A recording cannot be opened or read at all; names the file and the system's reason."""
+
+    exit_code = INPUT_OUTPUT
 
 
 class StoreError(AgentError):

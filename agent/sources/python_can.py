@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import can
 
-from agent.errors import SourceError
+from agent.errors import ConfigError, SourceError
 from agent.frames import CLASSIC_BYTES, ERROR, EXTENDED, FD, FD_BYTES, MAX_EXTENDED_ID, MAX_STANDARD_ID, REMOTE, Frames
 from agent.sources.source import Intake, boottime_us
 
@@ -46,6 +46,9 @@ class LiveSource:
         coalesce_s: float = 0.05,
         clock_us: Callable[[], int] = boottime_us,
     ) -> None:
+        if interface not in can.VALID_INTERFACES:
+            known = ", ".join(sorted(can.VALID_INTERFACES))
+            raise ConfigError(f"interface {interface!r} is none that python-can knows; take one of {known}")
         self.name = f"{interface} {channel}"
         self._interface = interface
         self._channel = channel

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 
-from agent.errors import RecordingError, SourceError
+from agent.errors import RecordingError, RecordingUnreadable, SourceError
 from agent.frames import Frames
 from agent.sources import asc, blf, candump, gvret
 from agent.sources.rows import Bus, Cursor, Fault, Row, excerpt, text_rows
@@ -110,6 +110,15 @@ class RecordedSource:
         while self._origin_us is None and not self._ended:
             self._take_batch()
 
+    def require_frames(self) -> None:
+        """RecordingError if nothing can be taken from the recording: sealing it would say that somebody had listened."""
+        while not self._rows_taken and not self._ended:
+            self._take_batch()
+        if not self._rows_taken:
+            there = ", ".join(sorted(str(bus) for bus in self._wanted))
+            on = "no frame" if self._bus is None or not there else f"no frame on bus {self._bus}, there are {there}"
+            raise RecordingError(f"{self.name}: {on}; {self._malformed} rows were unreadable")
+
     def read(self, timeout_s: float = 0.0) -> Intake:
         """The next rows, at most a batch of them; recordings never wait."""
         del timeout_s
@@ -154,7 +163,7 @@ class RecordedSource:
                 left -= given
         except OSError as problem:
             self.close()
-            raise SourceError(f"{self._path}: cannot be read: {problem.strerror or problem}") from None
+            raise RecordingUnreadable(f"{self._path}: cannot be read: {problem.strerror or problem}") from None
         except SourceError:
             self.close()
             raise
@@ -200,7 +209,7 @@ class RecordedSource:
         try:
             return path.open("rb")
         except OSError as problem:
-            raise SourceError(f"{path}: cannot be opened: {problem.strerror or problem}") from None
+            raise RecordingUnreadable(f"{path}: cannot be opened: {problem.strerror or problem}") from None
 
     def _is_first(self, time_us: int) -> bool:
         """Whether the row is its file's first; the recording's first sets the clock's origin, the others must follow on."""

@@ -142,10 +142,10 @@ def test_a_file_that_is_no_recording_is_one_line_or_a_count_and_never_a_tracebac
     [
         (
             ("replay", "--offline", "--pack", PACK, "--profile", "kona-ev", "missing.log"),
-            69,
+            74,
             "missing.log: cannot be opened",
         ),
-        (("replay", "--offline", "--pack", PACK, "--profile", "kona-ev", "."), 69, "cannot be"),
+        (("replay", "--offline", "--pack", PACK, "--profile", "kona-ev", "."), 74, "cannot be"),
         (("replay", "--offline", "--pack", PACK, "--profile", "no-car", "drive.log"), 78, "no profile 'no-car'"),
         (("replay", "--offline", "--pack", "pack-9", "--profile", "kona-ev", "drive.log"), 78, "no key for this pack"),
         (("replay", "--offline", "--pack", "P\x1b[2J", "--profile", "kona-ev", "drive.log"), 78, "is not 1 to 48"),

@@ -11,7 +11,7 @@ import tty
 import can
 import pytest
 
-from agent.errors import SourceError
+from agent.errors import ConfigError, SourceError
 from agent.frames import ERROR, EXTENDED, FD, REMOTE, Frames
 from agent.sources.python_can import LiveSource
 from agent.sources.recorded import RecordedSource
@@ -238,7 +238,6 @@ def test_a_second_reader_of_a_serial_port_is_refused_before_it_disturbs_the_firs
     ("source", "said"),
     [
         (LiveSource("slcan", "/dev/no-such-adapter"), "slcan /dev/no-such-adapter: cannot be opened: No such file"),
-        (LiveSource("nonsense", "can0"), "nonsense can0: cannot be opened: "),
         (LiveSource("socketcan", "no-such-can"), "socketcan no-such-can: cannot be opened: "),
     ],
 )
@@ -248,6 +247,12 @@ def test_a_bus_that_cannot_be_opened_is_one_line(source, said):
     assert str(caught.value).startswith(said)
     assert caught.value.exit_code == 69
     assert "\n" not in str(caught.value)
+
+
+def test_an_interface_that_python_can_does_not_know_is_a_wrong_configuration_not_an_outage():
+    with pytest.raises(ConfigError, match="interface 'slcam' is none that python-can knows; take one of .*slcan") as caught:
+        LiveSource("slcam", "can0")
+    assert caught.value.exit_code == 78
 
 
 def test_a_wrong_bitrate_is_one_line_and_lets_go_of_the_port(adapter):

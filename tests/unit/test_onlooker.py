@@ -117,7 +117,7 @@ def test_live_values_read_in_the_units_that_people_use(stranger):
     line = stranger.look(
         LIVE, b'{"time_ms":1,"Voltage_mV":355100,"Cells_mV":{"min":3600,"at":0,"max":3700,"max_at":1}}'
     )
-    assert (line.mark, line.text) == (UNCHECKED, "Voltage 355.1 V, Cells 3.6 to 3.7 V")
+    assert (line.mark, line.text) == (UNCHECKED, "Voltage 355.1 V, Cells 3.600 to 3.700 V")
 
 
 ESCAPES = ["\x1b[2J", "\x1b]0;owned\x07", "\x9b31m", "\r\n", "\x00", "\u202e", "\u2028", "\ud800"]

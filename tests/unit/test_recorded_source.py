@@ -136,7 +136,23 @@ def test_an_empty_log_ends_at_once(tmp_path):
 def test_a_missing_file_is_one_line_at_opening(tmp_path):
     with pytest.raises(SourceError, match=r"gone\.log: cannot be opened: No such file") as caught:
         RecordedSource([written(tmp_path, LOG), tmp_path / "gone.log"]).open()
-    assert caught.value.exit_code == 69
+    assert caught.value.exit_code == 74
+
+
+@pytest.mark.parametrize(
+    ("text", "bus", "said"),
+    [
+        ("", None, "no frame; 0 rows"),
+        ("garbage\n" * 3, None, "no frame; 3 rows"),
+        (LOG, 7, "no frame on bus 7, there are can0, can1"),
+    ],
+)
+def test_a_recording_without_a_frame_to_take_is_refused_before_anything_is_sealed(tmp_path, text, bus, said):
+    source = RecordedSource([written(tmp_path, text)], bus)
+    source.open()
+    with pytest.raises(RecordingError, match=said):
+        source.require_frames()
+    source.close()
 
 
 def test_no_files_are_refused():
