@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.capture import Capture
+from agent.chain_state import ChainState
 from agent.clock import RecordedClock, SystemClock
 from agent.config import AgentConfig, PackTable
 from agent.courier import Courier
@@ -31,7 +32,7 @@ from agent.seal import Binding, Sealer
 from agent.sources.recorded import RecordedSource
 from agent.sources.source import boottime_us
 from evidence.chain import ChainHead
-from evidence.keys import NamedKey
+from evidence.keys import NamedKey, SigningKey
 from evidence.names import Registrar
 from evidence.statement import MAX_EPOCH, Seen
 from link.connection import Connection
@@ -55,7 +56,7 @@ class _Parts:
     keystore: Keystore
     registrar: Registrar
     ledger: NamedKey
-    starts: int
+    first_birth: int
 
     def courier(
         self, packs: Sequence[str], inbox: queue.SimpleQueue[Any], checkpoint_seen: Callable[[Seen], None]
@@ -79,7 +80,7 @@ class _Parts:
         connection = Connection(
             endpoint,
             will_for=lambda birth: Will(state(gateway), Presence("lost", birth).payload()),
-            first_birth=self.starts << 20,
+            first_birth=self.first_birth,
             events=inbox,
         )
         return Courier(
@@ -93,12 +94,21 @@ class _Parts:
             checkpoint_seen=checkpoint_seen,
         )
 
-    def recorder(self, pack: str, profile: Profile, *, replay: bool) -> tuple[Recorder, int]:
-        """The recorder that carries on the pack's chain in a new epoch, and the reason for its `open`."""
+    def chain(self, pack: str) -> tuple[SigningKey, ChainState | None]:
+        """The pack's key and where its chain stands; ConfigError if this key must not go on for this pack and ledger."""
         key = self.keystore.load(pack)
         known = self.outbox.chain(key.kid)
         if known is not None and known.pack != pack:
             raise ConfigError(f"the key of {pack} has already spoken for {known.pack}: each pack needs its own")
+        if known is not None and known.ledger != self.ledger.name:
+            raise ConfigError(
+                f"[ledger] key: the chain of {pack} was begun for {known.ledger}; make a new key for the new ledger"
+            )
+        return key, known
+
+    def recorder(self, pack: str, profile: Profile, *, replay: bool) -> tuple[Recorder, int]:
+        """The recorder that carries on the pack's chain in a new epoch, and the reason for its `open`."""
+        key, known = self.chain(pack)
         head = ChainHead(secrets.randbelow(MAX_EPOCH + 1), 0, known.entry if known else None)
         binding = Binding(self.registrar.gateway(self.config.gateway), self.registrar.pack(pack), self.ledger.name)
         segment = self.config.segment
@@ -110,13 +120,15 @@ class _Parts:
             known.counters if known and not replay else (),
             os.urandom,
         )
-        if known is None and self.outbox.replaced:
+        if self.outbox.replaced(key.kid):
             return recorder, STORE_REPLACED
         return recorder, REPLAY if replay else RESTARTED if known else FIRST_START
 
     def profile(self, name: str) -> Profile:
         """A compiled profile by name, from the configured, the system's or the shipped folder."""
         first = [self.config.profile_dir] if self.config.profile_dir else []
+        if first and not first[0].is_dir():
+            raise ConfigError(f"profile_dir: {first[0]} is no folder; make it, or leave the key out")
         return load_profile(name, profile_directories(first), self.config.state_dir / "profiles")
 
 
@@ -134,7 +146,7 @@ def run(config: AgentConfig) -> None:
         # Whatever the operator got wrong shows before the first signature: a restart loop must not fill the chain.
         profiles = [parts.profile(table.profile) for table in config.pack]
         for pack in packs:
-            parts.keystore.load(pack)
+            parts.chain(pack)
         for table, profile in zip(config.pack, profiles, strict=True):
             stations[table.id] = _station(parts, table, profile, clock, inbox)
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -153,6 +165,7 @@ def replay(
         tables = parts.profile(profile)
         recorder, reason = parts.recorder(pack, tables, replay=True)
         source.open()
+        source.require_frames()
         courier = None if timeout_s is None else parts.courier([pack], inbox, recorder.checkpoint_seen)
         others = parts.outbox.other_chains(pack, parts.keystore.load(pack).kid)
         clock = RecordedClock(source.first_time_us)
@@ -168,16 +181,20 @@ def keystore(config: AgentConfig) -> Keystore:
 
 @contextlib.contextmanager
 def _opened(config: AgentConfig) -> Iterator[_Parts]:
-    with contextlib.closing(Outbox(config.state_dir)) as outbox:
+    keys = keystore(config)
+    with contextlib.closing(Outbox(config.state_dir, keys.speakers())) as outbox:
         if outbox.quarantined is not None:
-            _LOG.error("the outbox was damaged and is kept in %s; the chain goes on and says so", outbox.quarantined)
+            _LOG.error(
+                "the outbox was damaged and is kept in %s; what can be read of it is taken over, the chains go on and say so",
+                outbox.quarantined,
+            )
         yield _Parts(
             config,
             outbox,
-            keystore(config),
+            keys,
             Registrar(config.registrar),
             NamedKey.parse(config.ledger.key),
-            outbox.count_start(),
+            outbox.first_birth(SystemClock().read().wall_ms),
         )
 
 

@@ -6,6 +6,7 @@ their span, so that a signed gap can say so.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ STABLE_US: Final = 10_000_000  # an adapter that lasted so long is tried again a
 MOST_UNPROCESSED: Final = 200_000  # frames: nearly a minute of a full 500 kbit/s bus, about 30 MB
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 10.0
+MOST_BREAKS: Final = 5  # failures in a row that no adapter explains: ours, and only a new process may help
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Capture:
         self._lock = threading.Lock()
         self._unprocessed = 0
         self._dropped: tuple[int, int, int] | None = None
+        self._breaks = 0
         self._heard_us = 0  # all that came before has been handed over or counted as dropped
         self._thread = threading.Thread(target=self._run, name=f"capture-{pack}", daemon=True)
         self.failure: BaseException | None = None
@@ -90,9 +93,13 @@ class Capture:
         """Begin."""
         self._thread.start()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """End the capture; what was read before is in the inbox when this returns."""
+    def cease(self) -> None:
+        """Ask the capture to end, and do not wait."""
         self._stopping.set()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """End the capture; unless it hangs for so long, what was read before is in the inbox when this returns."""
+        self.cease()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -108,7 +115,7 @@ class Capture:
             self.failure = problem
         finally:
             self._own_up()
-            self._source.close()
+            self._shut()
 
     def _capture(self) -> None:
         delay_s = FIRST_RETRY_S
@@ -116,16 +123,32 @@ class Capture:
             opened_us: int | None = None
             try:
                 self._source.open()
+                if self._stopping.is_set():  # opening took its time: nobody waits for a start any more
+                    return
                 opened_us = self._begin(self._clock_us())
                 self._read_on()
-            except SourceError as problem:
+            except Exception as problem:  # noqa: BLE001 - a driver's surprise on one bus must not end the captures of the others
+                reason = self._judged(problem)
                 lasted_us = 0 if opened_us is None else self._heard_us - opened_us
                 delay_s = FIRST_RETRY_S if lasted_us >= STABLE_US else delay_s
                 # What the adapter still held when it went away is lost: the gap begins where the last reading ended.
-                self._lose(self._clock_us() if opened_us is None else self._heard_us, str(problem))
-                self._source.close()
+                self._lose(self._clock_us() if opened_us is None else self._heard_us, reason)
+                self._shut()
                 self._stopping.wait(delay_s)
                 delay_s = min(LONGEST_RETRY_S, delay_s * 2)
+
+    def _judged(self, problem: Exception) -> str:
+        """Why the source is not there; what no adapter explains is raised again when it goes on without a frame between."""
+        if isinstance(problem, SourceError):
+            return str(problem)
+        self._breaks += 1
+        if self._breaks >= MOST_BREAKS:
+            raise problem
+        return f"{type(problem).__name__}: {problem}"
+
+    def _shut(self) -> None:
+        with contextlib.suppress(Exception):  # whatever it is, we are leaving it behind; opening again will say
+            self._source.close()
 
     def _begin(self, at_us: int) -> int:
         self._heard_us = at_us
@@ -154,6 +177,7 @@ class Capture:
             self._hand_over(_joined(parts), read_us)
 
     def _hand_over(self, intake: Intake, until_us: int) -> None:
+        self._breaks = 0 if len(intake.frames) else self._breaks
         stalled_us = until_us - self._heard_us
         if stalled_us > LONGEST_STALL_US:
             self._lose(self._heard_us, f"nobody listened for {stalled_us // 1_000_000} s: asleep, or out of time")

@@ -13,10 +13,12 @@ from evidence.merkle import Digest
 class ChainState:
     """Where the chain of a pack's key stands, as the last committed statement left it.
 
-    `covered` is how far the pack's time is accounted for; None if only recordings were sealed under this key.
+    `ledger` is the origin of the log that it was begun for. `covered` is how far the pack's time is accounted for; None if
+    only recordings were sealed under this key.
     """
 
     pack: str
+    ledger: str
     epoch: int
     seq: int
     entry: Digest
@@ -24,9 +26,11 @@ class ChainState:
     counters: Counters
 
 
-def read(pack: str, epoch: int, seq: int, entry: bytes, covered: bytes | None, counters: bytes) -> ChainState:
+def read(
+    pack: str, ledger: str, epoch: int, seq: int, entry: bytes, covered: bytes | None, counters: bytes
+) -> ChainState:
     """The state of its columns; FormatError if the two encoded ones are not what was written."""
-    return ChainState(pack, epoch, seq, Digest(entry), _read_moment(covered), _read_counters(counters))
+    return ChainState(pack, ledger, epoch, seq, Digest(entry), _read_moment(covered), _read_counters(counters))
 
 
 def moment_bytes(moment: Moment) -> bytes:

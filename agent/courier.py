@@ -16,6 +16,7 @@ from agent.errors import AgentError
 from agent.outbox import Outbox
 from agent.receipts import LedgerForked, Receipts
 from agent.uplink import OUTSTANDING, Uplink
+from evidence.answer import Refusal
 from evidence.errors import EvidenceError
 from evidence.statement import Seen
 from link import presence, topics
@@ -67,6 +68,7 @@ class Courier:
         self._documents = Uplink(proof_timeout_s, random.random)
         self._birth: int | None = None
         self._unannounced = False
+        self._unheard: set[str] = set()
         self._forked = outbox.fork() is not None
         connection.subscribe(topics.answers_to(gateway))
 
@@ -83,8 +85,8 @@ class Courier:
                 self._birth = None
                 self._statements.lost_link()
                 self._documents.lost_link()
-            case Published(token=token, ok=ok, reason=reason):
-                self._published(token, ok, reason, now_s)
+            case Published():
+                self._published(event, now_s)
             case Message(token=token):
                 self._answer(event, now_s)
                 self.connection.ack(token)
@@ -99,7 +101,7 @@ class Courier:
             return
         if self._unannounced:
             self._unannounced = not self._announce("online")
-        # Each pack has a queue of its own: one that the ledger does not know yet must not hold up the others.
+        # Each key of each pack has a queue of its own: one that the ledger does not know must not hold up the others.
         for pack in self._packs:
             for row in self._statements.due(self._outbox.pending(pack, OUTSTANDING), now_s):
                 if not self._send_statement(pack, row, now_s):
@@ -151,13 +153,20 @@ class Courier:
             self._documents.sent(row, token, now_s)
         return token is not None
 
-    def _published(self, token: int, ok: bool, reason: str, now_s: float) -> None:
-        row = self._statements.published(token, ok=ok, now_s=now_s)
+    def _published(self, event: Published, now_s: float) -> None:
+        what, row = "statements", self._statements.published(event.token, ok=event.ok, now_s=now_s)
         if row is None:
-            row = self._documents.published(token, ok=ok, now_s=now_s)
-        if row is not None and not ok:
+            what, row = "documents", self._documents.published(event.token, ok=event.ok, now_s=now_s)
+        if row is None:
+            return
+        if not event.ok:
             self.carried.denied += 1
-            _LOG.error("the broker does not take what we publish (%s): it is kept and tried again", reason)
+            _LOG.error("the broker does not take what we publish (%s): it is kept and tried again", event.reason)
+        elif not event.unheard:
+            self._unheard.discard(what)
+        elif what not in self._unheard:
+            self._unheard.add(what)
+            _LOG.warning("nobody listens for %s on this broker: they are kept and sent again", what)
 
     def _answer(self, message: Message, now_s: float) -> None:
         """Keep what the ledger answers, if it is an answer; a bad one is counted and changes nothing."""
@@ -206,7 +215,10 @@ class Courier:
     def _refusal(self, payload: bytes, pack: str, now_s: float) -> None:
         refusal = self._receipts.refusal(payload, self._packs[pack])
         row = self._outbox.row_of(refusal.entry, pack)
-        if row is None or self._outbox.states([refusal.entry]) != ["pending"]:
+        if row is None:
+            self._document_refusal(refusal, pack, now_s)
+            return
+        if self._outbox.states([refusal.entry]) != ["pending"]:
             return
         reason = f"{refusal.rule}: {refusal.reason}"
         if refusal.permanent:
@@ -218,6 +230,17 @@ class Courier:
             self.carried.refusals += 1
             level = logging.ERROR if refusal.permanent else logging.WARNING
             _LOG.log(level, "%s: the ledger refuses statement %s: %s", pack, refusal.entry.hex()[:16], reason)
+
+    def _document_refusal(self, refusal: Refusal, pack: str, now_s: float) -> None:
+        """A refusal of what is no statement of ours is one of a document, which it names by its digest, or of nothing."""
+        for row in self._outbox.documents_of(refusal.entry, pack):
+            if not refusal.permanent:
+                self._documents.put_off(row, now_s)
+                continue
+            self._outbox.document_refused(row, f"{refusal.rule}: {refusal.reason}")
+            self._documents.settled(row)
+            self.carried.refusals += 1
+            _LOG.error("%s: document %d is refused for good, and kept: %s", pack, row, refusal.reason)
 
     def _fork(self, forked: LedgerForked) -> None:
         """The ledger has shown us two logs: keep both notes, and say so for as long as they are kept."""

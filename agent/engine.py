@@ -26,7 +26,9 @@ from evidence.bodies import Segment
 from evidence.statement import Seen
 
 HEALTH_EVERY_S: Final = 60.0
-GRACE_S: Final = 3.0
+END_S: Final = 4.0  # from the wish to stop to the end, whatever hangs: service managers kill soon after
+_HANDED_OVER_S, _PROVEN_S, _SAID_S, _LINK_S = 1.0, 2.2, 2.6, 1.0
+"""Of these: until when captures hand over, proofs are waited for and goodbye is said; and what the link adds to its timeout."""
 _LOG: Final = logging.getLogger("packseal.agent")
 
 
@@ -59,6 +61,7 @@ class Engine:
     stations: Mapping[str, Station]
     segment_s: float
     _stopping: bool = False
+    _stopped_s: float = 0.0
     _health_due_s: float = field(default_factory=time.monotonic)
     _watch: ClockWatch = field(init=False)
 
@@ -88,9 +91,9 @@ class Engine:
                 self.courier.pump(time.monotonic())
             self._end()
         finally:
-            for station in self.stations.values():
-                station.capture.stop()
-            self.courier.connection.stop(1.0)
+            until = (self._stopped_s or time.monotonic()) + END_S
+            self._end_captures(min(until, time.monotonic() + _HANDED_OVER_S))
+            self.courier.connection.stop(max(0.1, until - time.monotonic() - _LINK_S))
 
     def _wait(self, timeout_s: float) -> list[Any]:
         try:
@@ -178,6 +181,8 @@ class Engine:
                 "bus": each.bus,
                 "frames": each.frames,
                 "malformed": each.malformed,
+                "short": each.recorder.short,
+                "unmapped": each.recorder.unmapped,
                 "dropped": each.dropped,
                 "windows": each.windows,
                 "statements": each.statements,
@@ -190,6 +195,7 @@ class Engine:
             "refused": totals.refused,
             "damaged": totals.damaged,
             "documents_pending": totals.documents_pending,
+            "documents_refused": totals.documents_refused,
             "proofs": carried.proofs,
             "bad_answers": carried.bad_answers,
             "denied": carried.denied,
@@ -199,9 +205,9 @@ class Engine:
         return json.dumps(line, separators=(",", ":")).encode()
 
     def _end(self) -> None:
-        """Seal what is open, say close, and give the last statements a moment to be proven."""
-        for station in self.stations.values():
-            station.capture.stop()
+        """Seal what is open, say close, and only then give the last statements a moment to be proven."""
+        began = self._stopped_s = time.monotonic()
+        self._end_captures(began + _HANDED_OVER_S)
         for event in self._wait(0.01):
             self._take(event)
         for station in self.stations.values():
@@ -209,15 +215,24 @@ class Engine:
             # A capture that runs was heard up to its last reading, not up to now; one that is down was not heard until now.
             end_us = station.heard_us if station.recorder.capturing else now.boot_us
             self._keep(station, station.recorder.stop(STOPPED, end_us, now))
-        until = time.monotonic() + GRACE_S
-        while time.monotonic() < until and self.courier.connection.is_up and self._unfinished():
+        while time.monotonic() < began + _PROVEN_S and self.courier.connection.is_up and self._unfinished():
             self.courier.pump(time.monotonic())
-            for event in self._wait(0.05):
-                self._take(event)
+            self._take_answers()
         self.courier.health(self._health_line())
-        while not self.courier.goodbye() and time.monotonic() < until + 1.0:
-            for event in self._wait(0.05):
-                self._take(event)
+        while not self.courier.goodbye() and time.monotonic() < began + _SAID_S:
+            self._take_answers()
+
+    def _take_answers(self) -> None:
+        """What the link brings after the closes; a capture that hung until now has nothing more to say."""
+        for event in self._wait(0.05):
+            if not isinstance(event, CaptureEvent):
+                self.courier.handle(event, time.monotonic())
+
+    def _end_captures(self, until_s: float) -> None:
+        for station in self.stations.values():
+            station.capture.cease()
+        for station in self.stations.values():
+            station.capture.stop(max(0.0, until_s - time.monotonic()))
 
     def _unfinished(self) -> bool:
         return any(self.courier.unfinished(pack) for pack in self.stations)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import ConfigError, StoreError
 from evidence import names
 from evidence.errors import FormatError
-from evidence.keys import NamedKey, SigningKey
+from evidence.keys import KeyId, NamedKey, SigningKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,12 @@ class Keystore:
         suffix = f".{self._gateway}.key"
         found = sorted(self._folder.glob(f"*{suffix}"))
         return [KeyFile(path, path.name.removesuffix(suffix), self._gateway) for path in found]
+
+    def speakers(self) -> Iterator[KeyId]:
+        """The ids of the keys that can be read; a file that cannot be is left to whoever needs it."""
+        for each in self.list():
+            with contextlib.suppress(ConfigError, StoreError):
+                yield self.load(each.pack).kid
 
     def _path(self, pack: str) -> Path:
         try:

@@ -1,4 +1,8 @@
-"""Proofs come in: believed only under the pinned ledger key, for an entry of ours, in a log that only ever grows."""
+"""Proofs come in: believed only under the pinned ledger key, with an inclusion path that fits, for an entry of ours.
+
+Of two checkpoints of one size the roots are compared, and the larger of two becomes the newest. That a larger one continues
+the smaller is not checked here: an agent holds no log, its statements carry the checkpoint to those who do.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from evidence.merkle import Digest
 from evidence.statement import Seen
 from evidence.window import SaltKey, Window
 
-RESTART, INTERFACE_DOWN, UNPLUGGED, OVERFLOW, HOLE = 0, 3, 4, 5, 9
+RESTART, INTERFACE_DOWN, UNPLUGGED, OVERFLOW, DAMAGED, HOLE = 0, 3, 4, 5, 8, 9
 STOPPED, RECORDING_ENDED = 0, 1
 FIRST_START, RESTARTED, STORE_REPLACED, REPLAY = 0, 1, 2, 3
 LONGEST_SILENCE_US = 60_000_000  # a recording that jumps further has a hole; on a bus, silence is listened to
@@ -54,7 +54,11 @@ class Recorded:
 
 
 class Recorder:
-    """Drives one chain. `covered` and `counters` are what an earlier process left; None and () at the very first start."""
+    """Drives one chain. `covered` and `counters` are what an earlier process left; None and () at the very first start.
+
+    `short` and `unmapped` count frames as `agent.decode.Samples` does, for health lines.
+    After `stop` it says nothing more: a statement behind a close would break the chain for whoever reads it.
+    """
 
     def __init__(
         self,
@@ -71,7 +75,10 @@ class Recorder:
         self._covered = covered
         self._random_bytes = random_bytes
         self._segmenter: Segmenter | None = None
+        self.short = 0
+        self.unmapped = 0
         self._missing = RESTART
+        self._stopped = False
         self._seen: Seen | None = None
         self._counting = [
             (index, f"{signal.name}_{signal.unit}")
@@ -98,7 +105,8 @@ class Recorder:
         self._seen = seen
 
     def start(self, now: Reading, version: str, reason: int, others: tuple[Digest, ...] = ()) -> Recorded:
-        """Open the epoch."""
+        """Open the epoch. When the store was replaced, what lies between `covered` and now is a gap of that reason."""
+        self._missing = DAMAGED if reason == STORE_REPLACED else RESTART
         body = Open(version, reason, others, self._profile.schema, self._counters)
         sealed = self._sealer.open(body, now, self._covered, self._counters, self._take_seen())
         self._covered = sealed.covered
@@ -106,7 +114,7 @@ class Recorder:
 
     def capture_started(self, now: Reading) -> Recorded:
         """Frames will come from now on: what was not seen since `covered` is a gap."""
-        if self._segmenter is not None:
+        if self._stopped or self._segmenter is not None:
             return Recorded(())
         gaps = self._gap(self._missing, _whole_ms(now.boot_us), now, None)
         self._begin()
@@ -117,6 +125,8 @@ class Recorder:
         if self._segmenter is None:
             return Recorded(())
         pushed = self._segmenter.push(frames, malformed)
+        self.short += pushed.short
+        self.unmapped += pushed.unmapped
         sealed = self._seal(pushed, now)
         if until_us is None:
             return Recorded(sealed, pushed.windows)
@@ -125,6 +135,8 @@ class Recorder:
 
     def interrupted(self, reason: int, at_us: int, now: Reading) -> Recorded:
         """Capture has ended at `at_us` and may resume: seal what there is. Called while it lasts, it signs the gap so far."""
+        if self._stopped:
+            return Recorded(())
         if self._segmenter is None:
             gaps = self._gap(self._missing, _whole_ms(at_us), now, None)
             self._missing = reason
@@ -136,6 +148,8 @@ class Recorder:
 
     def overflowed(self, count: int, start_us: int, end_us: int, now: Reading) -> Recorded:
         """`count` frames were captured between the two times, but we did not keep up: a gap, and on we go."""
+        if self._stopped:
+            return Recorded(())
         capturing = self.capturing
         ended = self.interrupted(OVERFLOW, start_us, now)
         gaps = self._gap(OVERFLOW, _whole_ms(end_us), now, count)
@@ -154,6 +168,8 @@ class Recorder:
 
     def clock_changed(self, change: ClockChange, now: Reading) -> Recorded:
         """The wall clock stepped or became trustworthy: the segment ends, stamped by the old clock, so that each has one."""
+        if self._stopped:
+            return Recorded(())
         ended = Recorded(())
         if self._segmenter is not None:
             finished = self._segmenter.finish(self._segmenter.latest_us)
@@ -165,6 +181,9 @@ class Recorder:
 
     def stop(self, reason: int, end_us: int | None, now: Reading) -> Recorded:
         """End the epoch: the open segment with its true span to `end_us` (None: to its last frame), then the close."""
+        if self._stopped:
+            return Recorded(())
+        self._stopped = True
         windows: tuple[Window, ...] = ()
         sealed: tuple[Sealed, ...] = ()
         if self._segmenter is not None:
@@ -173,7 +192,6 @@ class Recorder:
         elif end_us is not None:
             sealed = self._gap(self._missing, _whole_ms(end_us), now, None)
         self._segmenter = None
-        self._missing = RESTART
         covered = self._covered or now.moment(now.boot_us // 1000)
         return Recorded((*sealed, self._sealer.close(Close(reason, self._counters), now, covered)), windows)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.decode import Decoder
+from agent.decode import Decoder, Samples
 from agent.frames import Frames, digest_update
 from agent.profile import Profile
 from agent.window import Windower
@@ -30,10 +30,15 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Segmenting:
-    """What new frames or passing time have completed: windows to show, segments to seal."""
+    """What new frames or passing time have completed: windows to show, segments to seal.
+
+    Of the new frames `short` were too short for their message and `unmapped` in none (`agent.decode.Samples`).
+    """
 
     windows: tuple[Window, ...]
     cuts: tuple[Cut, ...]
+    short: int = 0
+    unmapped: int = 0
 
 
 class Segmenter:
@@ -59,17 +64,19 @@ class Segmenter:
         """Take frames in order of capture, and how many were unreadable among them."""
         shown: list[Window] = []
         cuts: list[Cut] = []
+        short = unmapped = 0
         times = np.maximum.accumulate(np.maximum(frames.time_us, self._latest_us))
         while True:
             within = int(np.searchsorted(times, self._end_us))
-            self._take(frames[:within], malformed, shown)
+            samples = self._take(frames[:within], malformed, shown)
+            short, unmapped = short + samples.short, unmapped + samples.unmapped
             if within == len(frames):
                 break
             self._windows_until(self._end_us, shown, cuts)
             frames, times, malformed = frames[within:], times[within:], 0
         if len(times):
             self._latest_us = int(times[-1])
-        return Segmenting(tuple(shown), tuple(cuts))
+        return Segmenting(tuple(shown), tuple(cuts), short, unmapped)
 
     def advance(self, now_us: int) -> Segmenting:
         """Nothing more will come from before `now_us`: close the windows and segments that have ended by then."""
@@ -89,10 +96,12 @@ class Segmenter:
         last = (self._cut(),) if self._windows else ()
         return Segmenting(tuple(shown), advanced.cuts + last)
 
-    def _take(self, frames: Frames, malformed: int, shown: list[Window]) -> None:
+    def _take(self, frames: Frames, malformed: int, shown: list[Window]) -> Samples:
+        samples = self._decoder.decode(frames)
         if len(frames) or malformed:
-            self._close(self._windower.push(frames, self._decoder.decode(frames), malformed), shown)
+            self._close(self._windower.push(frames, samples, malformed), shown)
             digest_update(self._raw, frames)
+        return samples
 
     def _windows_until(self, end_us: int, shown: list[Window], cuts: list[Cut]) -> None:
         self._close(self._windower.advance(end_us), shown)

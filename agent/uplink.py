@@ -13,7 +13,7 @@ from typing import Final
 LONGEST_WAIT_S: Final = 300.0
 REFUSED_WAIT_S: Final = 30.0
 OUTSTANDING: Final = 256
-"""So many items of a pack may be on their way at once; the rest waits in the store, oldest first."""
+"""So many items of a key may be on their way at once; the rest waits in the store, oldest first."""
 
 
 @dataclass(slots=True)

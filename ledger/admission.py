@@ -4,7 +4,8 @@
 2. Topic: issuer and subject are the gateway and pack of the topic it came by, which is all that a broker's ACL holds.
 3. Known: its place is taken by the same entry. It is answered, not admitted twice, and its signature was checked then.
 4. Register: it is for this ledger, by a bound key, for that key's pack and gateway, validly signed.
-5. Place: (kid, epoch, seq) is free and at most 2^20 ahead. Taken by another payload, it is equivocation.
+5. Seen: it does not name a checkpoint (key 11) of more entries than the log has, which no verifier would accept.
+6. Place: (kid, epoch, seq) is free and at most 2^20 ahead. Taken by another payload, it is equivocation.
 
 It never requires the predecessor, since two lanes and shared subscriptions deliver out of order. `permanent` is said only
 of what no later act can change about these very bytes: a refusal is signed and outlives its occasion.
@@ -24,6 +25,7 @@ from evidence.merkle import Digest
 from evidence.register import Register, RuleError
 from evidence.statement import Statement
 from ledger.chains import Chains
+from ledger.errors import Erased
 
 PERMANENT: Final = frozenset({
     "malformed", "too-large", "bad-signature", "wrong-ledger", "wrong-binding", "equivocation", "place-taken",
@@ -92,11 +94,15 @@ class View(Protocol):
     def chains(self) -> Chains:
         """Which places are taken."""
 
+    @property
+    def size(self) -> int:
+        """How many entries the log has: the next one's index, or below it."""
+
     def slot(self, kid: KeyId, epoch: int, seq: int) -> tuple[int, Digest]:
         """Index and entry of a statement in a place that `chains` says is taken."""
 
     def message_at(self, index: int) -> bytes:
-        """The signed bytes of an entry."""
+        """The signed bytes of an entry; Erased."""
 
 
 def decide(arrival: Arrival, view: View) -> Decision:
@@ -126,15 +132,25 @@ def decide(arrival: Arrival, view: View) -> Decision:
     except SignatureError as problem:
         return Refuse(said.entry, "bad-signature", str(problem), envelope.subject)
     if first is not None:
-        return _twin(said, first, view.message_at(at))
+        return _twin(said, first, at, view)
+    if said.seen is not None and said.seen.size > view.size:
+        reason = f"it has seen {said.seen.size} entries of this log, which has {view.size}"
+        return Refuse(said.entry, "checkpoint-ahead", reason, envelope.subject)
     if view.chains.too_far_ahead(envelope.kid, said.epoch, said.seq):
         return Refuse(said.entry, "too-far-ahead", f"seq {said.seq} is too far ahead of its epoch", envelope.subject)
     return Admit(said)
 
 
-def _twin(said: Statement, first: Digest, standing: bytes) -> Decision:
-    """Two payloads in one place are equivocation; one payload signed twice differently is only a second copy."""
-    if statement.read(standing).message.payload == said.message.payload:
+def _twin(said: Statement, first: Digest, at: int, view: View) -> Decision:
+    """Two payloads in one place are equivocation; one payload signed twice differently is only a second copy.
+
+    Where the first was erased only the entries are left to compare, and they differ: its key has signed for one place twice.
+    """
+    try:
+        standing = statement.read(view.message_at(at)).message.payload
+    except Erased:
+        return Equivocation(said, first)
+    if standing == said.message.payload:
         reason = f"the same payload stands in its place as entry {first.hex()}"
         return Refuse(said.entry, "place-taken", reason, said.envelope.subject)
     return Equivocation(said, first)

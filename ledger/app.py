@@ -18,6 +18,7 @@ from evidence.keys import NamedKey
 from evidence.merkle import Digest
 from ledger import bundles, desk, founding, keyfiles, logcheck, registration, show
 from ledger.bundles import Made, Wanted
+from ledger.clock import unix_ms
 from ledger.config import LARGEST_DOCUMENT, Config
 from ledger.control import Door
 from ledger.courier import Courier
@@ -27,7 +28,6 @@ from ledger.lock import FolderLock
 from ledger.log import Log
 from ledger.logcheck import Findings
 from ledger.registration import Registration
-from ledger.sequencer import unix_ms
 from ledger.service import Pace, Service, run
 from ledger.show import PackShown
 from ledger.store import Reader, Store
@@ -35,6 +35,8 @@ from link import topics
 from link.connection import Connection
 from link.events import Will
 from link.presence import JSON_TYPE, Presence
+from packseal.keytext import named_keys
+from packseal.program import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def register(config: Config, wanted: PackWanted) -> Iterator[str]:
                 registrar.pack(wanted.pack),
                 tuple(sorted(wanted.attributes)),
                 None if wanted.gateway is None else registrar.gateway(wanted.gateway),
-                None if wanted.key is None else NamedKey.parse(_key_text(wanted.key)),
+                None if wanted.key is None else _only_key(wanted.key),
             )
         key = keyfiles.load(config.folder, founding.party_key(signer))
         log = Log(reader, NamedKey(policy.origin, policy.ledger_key))
@@ -139,7 +141,7 @@ def bundle(
 def log_check(config: Config, expected: str | None, progress: Callable[[int, int], None]) -> Findings:
     """Derive the whole log again."""
     with Reader(config.folder) as reader, _configured():
-        return logcheck.check(reader, None if expected is None else NamedKey.parse(_key_text(expected)), progress)
+        return logcheck.check(reader, None if expected is None else _only_key(expected), progress)
 
 
 def ledger_key(config: Config) -> NamedKey:
@@ -154,13 +156,12 @@ def _check_origin(config: Config, origin: str) -> None:
         raise ConfigError(f"ledger.origin is {config.ledger.origin}, but {config.folder} holds the log of {origin}")
 
 
-def _key_text(text: str) -> str:
-    """A verifier key itself, or the first line of the file that is named."""
-    path = Path(text)
-    if "+" in text and not path.exists():
-        return text
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline(4096).strip()
+def _only_key(given: str) -> NamedKey:
+    """The one verifier key that an operator gave, as text or as a file with it."""
+    keys = named_keys(given)
+    if len(keys) != 1:
+        raise UsageError(f"{given}: one key is wanted, this file holds {len(keys)}")
+    return keys[0]
 
 
 @contextmanager

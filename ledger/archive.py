@@ -7,7 +7,6 @@ to. What is held for nobody is bounded per gateway and let go of, oldest first: 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -15,7 +14,8 @@ from evidence import answer, names, segment, statement
 from evidence.bodies import Segment
 from evidence.errors import EvidenceError
 from evidence.merkle import Digest
-from ledger.errors import LedgerError, LogDamaged
+from ledger.errors import Erased, LedgerError, LogDamaged
+from ledger.journal import Complaints
 from ledger.rows import Batch, Document, Quarantined
 from ledger.sequencer import Sequencer
 
@@ -23,8 +23,7 @@ _journal: Final = logging.getLogger("packseal-ledger")
 HELD_DOCUMENTS: Final = 16
 HELD_BYTES: Final = 8 * 1024 * 1024
 HELD_MS: Final = 3600 * 1000
-
-Signer: TypeAlias = Callable[[str | None, answer.Answer], bytes]
+_PERMANENT: Final = frozenset({"wrong-document", "erased"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,7 @@ class Archive:
         self._log = sequencer
         self._store = sequencer.store
         self._held = {digest: (gateway, size, held_ms) for digest, gateway, size, held_ms in self._store.held()}
+        self._complaints = Complaints()
         self.dropped = 0
 
     def receive(self, gateway: str, pack: str, body: bytes, now_ms: int) -> Fate:
@@ -76,7 +76,7 @@ class Archive:
             raise
         except Exception as problem:  # noqa: BLE001 - one document must not stop all the others
             reason = f"{type(problem).__name__}: {problem}"[:1024]
-            _journal.error("a document broke the archive: %s", " ".join(reason.split()))
+            self._complaints.say("a document broke the archive: %s", reason)
             _journal.debug("where it failed", exc_info=True)
             self._store.commit(Batch(quarantined=[Quarantined(digest, f"{gateway}/{pack}", reason)]))
             return Held(digest)
@@ -122,14 +122,18 @@ class Archive:
         return fates
 
     def _keep(self, at: int, digest: Digest, gateway: str, pack: str, body: bytes, now_ms: int) -> Fate:
-        said = statement.read(self._log.message_at(at))
+        try:
+            said = statement.read(self._log.message_at(at))
+        except Erased as problem:
+            return self._refuse(digest, gateway, pack, "erased", str(problem))
         if not isinstance(said.body, Segment):
             raise LogDamaged(f"entry {at} names a document and is no segment")
         policy = self._log.register.policy
         if policy is None or said.envelope.subject != names.Registrar(policy.registrar).pack(pack):
             return self._refuse(digest, gateway, pack, "wrong-topic", f"it is of {said.envelope.subject}")
         try:
-            segment.check(body, said.body)
+            document = segment.check(body, said.body)
+            segment.check_span(document, said.stamp.t0_ms, said.stamp.t1_ms)
         except EvidenceError as problem:
             return self._refuse(digest, gateway, pack, "wrong-document", str(problem)[:1024])
         signed = self._log.sign_answer(said.envelope.subject, answer.Stored((digest,)))
@@ -160,5 +164,5 @@ class Archive:
                 del self._held[digest]
 
     def _refuse(self, digest: Digest, gateway: str, pack: str, rule: str, reason: str) -> Unwanted:
-        signed = self._log.sign_answer(None, answer.Refusal(digest, rule, reason, permanent=rule == "wrong-document"))
+        signed = self._log.sign_answer(None, answer.Refusal(digest, rule, reason, permanent=rule in _PERMANENT))
         return Unwanted(digest, gateway, pack, rule, signed)

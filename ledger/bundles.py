@@ -6,21 +6,23 @@ verified by the same `evidence.verify` that a stranger uses before anybody sees 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evidence import acts, bundle, heads, merkle, segment, statement, verify, window
 from evidence.acts import Heads
 from evidence.bodies import Segment
 from evidence.bundle import DisclosedWindow, HeadsLeaf
+from evidence.errors import EvidenceError
 from evidence.keys import NamedKey, SigningKey
 from evidence.merkle import Digest
 from evidence.receipt import Minter
 from evidence.register import Register
+from evidence.statement import Statement
 from evidence.verdict import Rejected, Verdict
 from ledger import log
 from ledger.chains import whole_chain
-from ledger.errors import LogDamaged, NoBundle
+from ledger.errors import Erased, LogDamaged, NoBundle
 from ledger.log import Log
 from ledger.rows import Link
 from ledger.store import Reader
@@ -68,8 +70,8 @@ def make(reader: Reader, key: SigningKey, origin: str, wanted: Wanted, issued_at
     segments = {link.at: link.entry for link in sorted(links) if link.kind == "segment"}
     minter = Minter.create(key, origin=origin, subject=wanted.pack, issued_at=issued_at, size=size, root=newest.root)
     messages = [
-        bundle.with_receipt(reader.message(at), minter.mint(at, merkle.inclusion_path(view.tree, at, size)))
-        for at in sorted(indices)
+        bundle.with_receipt(message, minter.mint(at, merkle.inclusion_path(view.tree, at, size)))
+        for at, message in _messages(reader, indices)
     ]
     documents = list(_documents(reader, list(segments))) if wanted.with_segments else []
     windows = _windows(reader, segments, wanted.windows)
@@ -134,13 +136,41 @@ def _time_before(reader: Reader, at: int) -> Iterator[int]:
         yield found[0]
 
 
+def _messages(reader: Reader, indices: Iterable[int]) -> list[tuple[int, bytes]]:
+    try:
+        return [(at, reader.message(at)) for at in sorted(indices)]
+    except Erased as problem:
+        raise NoBundle(f"{problem}: nothing can show the chain that it stands in") from None
+
+
 def _documents(reader: Reader, segments: Sequence[int]) -> Iterator[bytes]:
-    """The kept documents of these segments, in their order; those that never came are simply not shown."""
+    """The kept documents of these segments, in their order; those that never came are simply not shown.
+
+    The archive has checked a document against one segment. Where another names it and is not of its windows, it is left out
+    from there on, since a bundle's document is that of the next segment that names it.
+    """
+    foreign: set[Digest] = set()
     for at in segments:
-        body = statement.read(reader.message(at)).body
-        found = reader.document_body(body.document) if isinstance(body, Segment) else None
-        if found is not None:
+        said = statement.read(reader.message(at))
+        digest = said.body.document if isinstance(said.body, Segment) else None
+        found = None if digest is None or digest in foreign else reader.document_body(digest)
+        if digest is None or found is None:
+            continue
+        if _is_of(found, said):
             yield found
+        else:
+            foreign.add(digest)
+
+
+def _is_of(document: bytes, said: Statement) -> bool:
+    """Whether the verifier takes this document for the one of a segment."""
+    try:
+        if isinstance(said.body, Segment):
+            segment.check_span(segment.check(document, said.body), said.stamp.t0_ms, said.stamp.t1_ms)
+            return True
+    except EvidenceError:
+        pass
+    return False
 
 
 def _windows(
@@ -152,9 +182,9 @@ def _windows(
             raise NoBundle(f"entry {entry.hex()} is no segment of this pack's chains")
     shown: list[DisclosedWindow] = []
     for entry, index in sorted(set(wanted), key=lambda each: (places[each[0]], each[1])):
-        body = statement.read(reader.message(places[entry])).body
-        encoded = reader.document_body(body.document) if isinstance(body, Segment) else None
-        if encoded is None:
+        said = statement.read(reader.message(places[entry]))
+        encoded = reader.document_body(said.body.document) if isinstance(said.body, Segment) else None
+        if encoded is None or not _is_of(encoded, said):
             raise NoBundle(f"the document of segment {entry.hex()} is not in the archive")
         document = segment.read(encoded)
         windows = [window.encode(each) for each in document.windows]

@@ -11,6 +11,7 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +20,15 @@ from typing import Final
 from evidence import cbor
 from evidence.errors import FormatError
 from ledger.errors import Busy
+from ledger.journal import Complaints
 
 SOCKET: Final = "control.sock"
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_ACTS: Final = 1000
 _TIMEOUT_S: Final = 30.0
+_REQUEST_S: Final = 2.0
+_PAUSE_S: Final = 0.2
+_CLOSING_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -48,7 +53,9 @@ class Door:
 
     def __init__(self, folder: Path) -> None:
         self.requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._closing = False
+        self._closing = threading.Event()
+        self._complaints = Complaints()
+        self._guest: socket.socket | None = None
         with _reachable(folder) as path:
             path_there = Path(path)
             path_there.unlink(missing_ok=True)  # the folder's lock is ours: whoever left this is gone
@@ -59,34 +66,55 @@ class Door:
             finally:
                 os.umask(before)
         self._listener.listen(8)
-        self._listener.settimeout(0.2)
+        self._listener.settimeout(_PAUSE_S)
         self._thread = threading.Thread(target=self._serve, name="control", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the door still hears; a service must not go on without it."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
-        """Take no more requests."""
-        self._closing = True
-        self._thread.join()
+        """Take no more requests; whoever is at the door is sent away. Ends within seconds, whatever they do."""
+        self._closing.set()
+        guest = self._guest
+        if guest is not None:
+            with contextlib.suppress(OSError):
+                guest.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.requests.get_nowait().answer({2: "it is stopping"})
+        self._thread.join(_CLOSING_S)
         self._listener.close()
 
     def _serve(self) -> None:
-        while not self._closing:
+        while not self._closing.is_set():
             try:
                 link, _ = self._listener.accept()
             except TimeoutError:
                 continue
-            except OSError:
-                return
+            except OSError as problem:
+                # Out of descriptors, as a rule: that passes, and tools must reach this process when it has.
+                self._complaints.say("the control socket: %s", problem.strerror or problem)
+                self._closing.wait(_PAUSE_S)
+                continue
             with link:
-                link.settimeout(_TIMEOUT_S)
+                self._guest = link
                 with contextlib.suppress(OSError, FormatError, queue.Empty):
                     self._one(link)
+                self._guest = None
 
     def _one(self, link: socket.socket) -> None:
-        parts = cbor.as_map(_receive(link), "request", frozenset({1, 2}))
+        # All tools come through here one by one: none may take its time.
+        parts = cbor.as_map(_receive(link, _REQUEST_S), "request", frozenset({1, 2}))
         request = Request(cbor.as_text(parts[1], "operation", 32), parts[2])
+        if self._closing.is_set():
+            return
         self.requests.put(request)
-        _send(link, request.wait())
+        answer = request.wait()
+        link.settimeout(_REQUEST_S)
+        _send(link, answer)
 
 
 def ask(folder: Path, op: str, value: cbor.Value) -> cbor.Value:
@@ -96,7 +124,7 @@ def ask(folder: Path, op: str, value: cbor.Value) -> cbor.Value:
             link.settimeout(_TIMEOUT_S)
             link.connect(path)
             _send(link, {1: op, 2: value})
-            return _receive(link)
+            return _receive(link, _TIMEOUT_S)
     except (OSError, FormatError) as problem:
         reason = getattr(problem, "strerror", None) or problem
         raise Busy(f"{folder / SOCKET}: the ledger that holds this folder does not answer: {reason}") from None
@@ -117,16 +145,22 @@ def _send(link: socket.socket, value: cbor.Value) -> None:
     link.sendall(len(encoded).to_bytes(4, "big") + encoded)
 
 
-def _receive(link: socket.socket) -> cbor.Value:
-    size = int.from_bytes(_exactly(link, 4), "big")
+def _receive(link: socket.socket, timeout_s: float) -> cbor.Value:
+    """One whole message within `timeout_s`, however its bytes dribble in; TimeoutError, FormatError."""
+    deadline = time.monotonic() + timeout_s
+    size = int.from_bytes(_exactly(link, 4, deadline), "big")
     if size > MAX_BYTES:
         raise FormatError(f"a message of {size} bytes")
-    return cbor.decode(_exactly(link, size), max_bytes=MAX_BYTES)
+    return cbor.decode(_exactly(link, size, deadline), max_bytes=MAX_BYTES)
 
 
-def _exactly(link: socket.socket, size: int) -> bytes:
+def _exactly(link: socket.socket, size: int, deadline: float) -> bytes:
     received = b""
     while len(received) < size:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        link.settimeout(left_s)
         more = link.recv(min(65536, size - len(received)))
         if not more:
             raise FormatError("the other side hung up")

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from ledger.errors import LinkUnusable
+from ledger.journal import Complaints
+from ledger.outgoing import Answer, Outgoing
 from link import probe, topics
 from link.connection import Connection
 from link.errors import TopicError
@@ -28,9 +29,6 @@ _journal: Final = logging.getLogger("packseal-ledger")
 _PROBE_EVERY_S: Final = 1.0
 _PROBE_PATIENCE_S: Final = 5.0
 _REMINDER_S: Final = 60.0
-_WAITING: Final = 100_000
-COSE: Final = "application/cose"
-PROOF: Final = "text/plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +40,6 @@ class Delivery:
     pack: str
     payload: bytes
     token: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    topic: str
-    payload: bytes
-    content_type: str
 
 
 class Courier:
@@ -66,8 +57,9 @@ class Courier:
         self._ledger = topics.identifier(ledger)
         self._share: str | None = share or None
         self._monotonic = monotonic
-        self._waiting: deque[_Answer] = deque()
-        self._flying: dict[int, _Answer] = {}
+        self._waiting = Outgoing(monotonic)
+        self._complaints = Complaints(monotonic)
+        self._flying: dict[int, Answer] = {}
         self._unacknowledged: dict[int, bool] = {}  # token -> settled, in the order of arrival
         self._probe = probe.new()
         self._probe_topic = topics.anchor(ledger, ledger)
@@ -77,8 +69,12 @@ class Courier:
         self._up_at: float | None = None
         self._birth = 0
         self.ready = False
-        self.dropped = 0
         self.strays = 0
+
+    @property
+    def dropped(self) -> int:
+        """Answers that were dropped because too many waited; gateways ask again."""
+        return self._waiting.dropped
 
     def start(self) -> None:
         """Subscribe and begin connecting."""
@@ -110,12 +106,8 @@ class Courier:
         self._acknowledge_settled()
 
     def answer(self, leaf: Leaf, gateway: str, pack: str, payload: bytes) -> None:
-        """Send an answer to a gateway as soon as the broker takes it; past the limit the oldest is dropped, counted."""
-        topic = str(topics.Topic(leaf, gateway, pack))
-        self._waiting.append(_Answer(topic, payload, PROOF if leaf is Leaf.PROOF else COSE))
-        if len(self._waiting) > _WAITING:
-            self._waiting.popleft()
-            self.dropped += 1
+        """Send an answer to a gateway as soon as the broker takes it."""
+        self._waiting.put(Answer(leaf, str(topics.Topic(leaf, gateway, pack)), payload))
         self._flush()
 
     def _settle(self, token: int) -> None:
@@ -142,7 +134,7 @@ class Courier:
             case Down(reason=reason, permanent=permanent, retry_in_s=delay_s):
                 self._up_at, self.ready = None, False
                 self._unacknowledged.clear()
-                self._waiting.extendleft(reversed(self._flying.values()))
+                self._waiting.put_back(self._flying.values())
                 self._flying.clear()
                 if reason != "stopped":
                     how = "; repeating will not help" if permanent else ""
@@ -153,12 +145,12 @@ class Courier:
                     _journal.warning("the broker refuses %s (%s): delivery is not probed", self._probe_topic, reason)
                     self.ready = True
                 elif answer is not None and not ok:
-                    _journal.error("the broker refuses %s: %s", answer.topic, reason)
+                    self._complaints.say("the broker refuses %s: %s", answer.topic, reason)
             case Denied(filter=name, reason=reason):
                 raise LinkUnusable(f"the broker refuses the subscription to {name}: {reason}")
             case Dropped(topic=topic, size=size, reason=reason):
                 self.strays += 1
-                _journal.warning("a message of %d bytes on %r is not taken: %s", size, topic[:200], reason)
+                self._complaints.say("a message of %d bytes on %r is not taken: %s", size, topic[:200], reason)
             case _:
                 pass
         return None
@@ -180,7 +172,7 @@ class Courier:
             topic = None
         if topic is None or topic.gateway is None or topic.pack is None:
             self.strays += 1
-            _journal.warning("a message on %r is of no gateway and pack", message.topic[:200])
+            self._complaints.say("a message on %r is of no gateway and pack", message.topic[:200])
             self._settle(message.token)
             return None
         return Delivery(topic.leaf, topic.gateway, topic.pack, message.payload, message.token)
@@ -210,9 +202,9 @@ class Courier:
         self._link.publish(topic, presence.payload(), qos=1, retain=True, content_type=JSON_TYPE, text=True)
 
     def _flush(self) -> None:
-        while self._waiting:
-            answer = self._waiting[0]
+        while (answer := self._waiting.first()) is not None:
             token = self._link.publish(answer.topic, answer.payload, qos=1, content_type=answer.content_type)
             if token is None:
                 return
-            self._flying[token] = self._waiting.popleft()
+            self._waiting.sent()
+            self._flying[token] = answer

@@ -7,6 +7,8 @@ packseal.program.Failure
     ├── StoreError      74  the disk's: the database cannot be read or written
     ├── Busy            69  another process holds the ledger's folder, or does not answer
     ├── LinkUnusable    69  the broker refuses us for good, or does not deliver what we subscribe to
+    ├── DoorLost        69  tools cannot reach this process any more: its supervisor restarts it
+    ├── Erased          65  a statement is in the log, but its bytes were erased: nobody can be shown it
     ├── LogDamaged      65  the log contradicts itself or its checkpoints; nothing is signed over it
     └── ActRefused      65  the rules refuse what was asked for; names the rule
         └── NoBundle    65  there is no bundle of this pack that would verify; says why
@@ -51,6 +53,18 @@ class LinkUnusable(LedgerError):
     """The broker does not let the ledger do its work."""
 
     exit_code = UNAVAILABLE
+
+
+class DoorLost(LedgerError):
+    """The running ledger no longer hears tools."""
+
+    exit_code = UNAVAILABLE
+
+
+class Erased(LedgerError):
+    """A statement's bytes were erased; its entry and place stand. Always answered where it is met, never fatal."""
+
+    exit_code = FAILED
 
 
 class LogDamaged(LedgerError):

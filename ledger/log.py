@@ -6,6 +6,7 @@ not lead to its own newest checkpoint.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -73,8 +74,11 @@ class Log:
         tips: dict[str, list[heads.ChainTip]] = {}
         for kid, tip in self.chains.tips():
             tips.setdefault(self.register.keys[kid].pack, []).append(tip)
+        loose: Counter[str] = Counter()
+        for kid, bound in self.register.keys.items():
+            loose[bound.pack] += self.chains.loose(kid)
         packs = self.register.packs.values()
-        return [PackHead(pack.uri, pack.strand, tuple(sorted(tips.get(pack.uri, ())))) for pack in packs]
+        return [PackHead(p.uri, p.strand, tuple(sorted(tips.get(p.uri, ()))), loose[p.uri]) for p in packs]
 
     def _replay(self, index: int, message: bytes) -> None:
         try:

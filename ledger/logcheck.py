@@ -2,7 +2,7 @@
 
 1. Every entry is the SHA-256 of its message, and the rows say what the messages say.
 2. The policy comes first; every act obeys the rules, replayed in order.
-3. Every statement is signed by a key bound before it.
+3. Every statement is signed by a key bound before it, and had seen no log that already reached beyond it.
 4. Every checkpoint is signed, larger than the one before, and its root is that of the entries.
 5. Every `heads` is the root over where the packs stood at the size that it covers.
 6. Every kept document is the one that its segment names.
@@ -25,7 +25,7 @@ from evidence.keys import NamedKey
 from evidence.merkle import Digest
 from evidence.statement import Statement
 from ledger import founding
-from ledger.errors import LogDamaged
+from ledger.errors import Erased, LogDamaged
 from ledger.log import Log
 from ledger.rows import Link, NewEntry, link_of_statement, row_of_act, row_of_statement
 from ledger.store import Reader
@@ -100,8 +100,12 @@ class _Check:
     def documents(self) -> None:
         """Step 6."""
         for at, digest, body in self._reader.documents():
-            said = statement.read(self._reader.message(at)).body
-            if segment.digest(body) != digest or not isinstance(said, Segment) or said.document != digest:
+            try:
+                said = statement.read(self._reader.message(at)).body
+                named = said.document if isinstance(said, Segment) else None
+            except Erased:
+                named = digest  # what the segment named went with its message
+            if segment.digest(body) != digest or named != digest:
                 raise LogDamaged(f"the document kept for entry {at} is not the one that it names")
             self.findings.documents += 1
 
@@ -148,7 +152,7 @@ class _Check:
         """Of an erased statement the place is left, and its entry, which the tree still holds. Acts are never erased."""
         if row.kid is None or row.epoch is None or row.seq is None:
             raise self._wrong("the message of an act is missing")
-        self._log.chains.add(Link(row.at, row.entry, row.kind, row.kid, row.epoch, row.seq, row.prev))
+        self._log.chains.add(Link(row.at, row.entry, row.kind, row.kid, row.epoch, row.seq, row.prev, row.profile))
         self.findings.erased += 1
 
     def _act(self, row: NewEntry, act: Act) -> None:
@@ -165,6 +169,8 @@ class _Check:
         self._log.register.check_statement(said, row.at)
         if self._log.chains.occupied(said.envelope.kid, said.epoch, said.seq):
             raise self._wrong(f"{said.epoch}/{said.seq} of key {said.envelope.kid.hex()} stands in the log twice")
+        if said.seen is not None and said.seen.size > row.at:
+            raise self._wrong("it had seen a log that already reached beyond it")
         self._log.chains.add(link_of_statement(row.at, said))
         self.findings.statements += 1
         if said.seen is not None and self._roots.get(said.seen.size) != said.seen.root:

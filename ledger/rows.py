@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from evidence import segment
 from evidence.acts import Act
-from evidence.bodies import Segment
+from evidence.bodies import Body, Open, Segment
 from evidence.keys import KeyId
 from evidence.merkle import Digest
 from evidence.statement import Statement
 
 
 class Link(NamedTuple):
-    """One statement's place: where it is in the log, its place in the chain of `kid`, and what it follows."""
+    """One statement's place: where it is in the log, its place in the chain of `kid`, and what it follows.
+
+    `profile` is the digest of the schema that an open brings and that a segment names; None for other kinds.
+    """
 
     at: int
     entry: Digest
@@ -22,10 +26,11 @@ class Link(NamedTuple):
     epoch: int
     seq: int
     prev: Digest | None
+    profile: Digest | None
 
 
 class NewEntry(NamedTuple):
-    """One entry to append. Acts have no kid, epoch, seq, prev; only segments have a document."""
+    """One entry to append. Acts have no kid, epoch, seq, prev; only segments have a document, they and opens a profile."""
 
     at: int
     entry: Digest
@@ -36,6 +41,7 @@ class NewEntry(NamedTuple):
     seq: int | None
     prev: Digest | None
     document: Digest | None
+    profile: Digest | None
     message: bytes
 
 
@@ -43,19 +49,29 @@ def row_of_statement(at: int, said: Statement) -> NewEntry:
     """The row of a statement at index `at`: all that is ever stored of it."""
     frame = said.envelope
     document = said.body.document if isinstance(said.body, Segment) else None
-    return NewEntry(
-        at, said.entry, frame.kind, frame.subject, frame.kid, said.epoch, said.seq, said.prev, document, said.encoded
-    )
+    place = (frame.kid, said.epoch, said.seq, said.prev)
+    return NewEntry(at, said.entry, frame.kind, frame.subject, *place, document, _profile(said.body), said.encoded)
 
 
 def row_of_act(at: int, act: Act) -> NewEntry:
     """The row of an act at index `at`."""
-    return NewEntry(at, act.entry, act.kind, act.envelope.subject, None, None, None, None, None, act.encoded)
+    return NewEntry(at, act.entry, act.kind, act.envelope.subject, None, None, None, None, None, None, act.encoded)
 
 
 def link_of_statement(at: int, said: Statement) -> Link:
     """The place of a statement at index `at`."""
-    return Link(at, said.entry, said.envelope.kind, said.envelope.kid, said.epoch, said.seq, said.prev)
+    frame = said.envelope
+    return Link(at, said.entry, frame.kind, frame.kid, said.epoch, said.seq, said.prev, _profile(said.body))
+
+
+def _profile(body: Body) -> Digest | None:
+    match body:
+        case Open():
+            return segment.digest(body.schema)
+        case Segment():
+            return body.profile
+        case _:
+            return None
 
 
 class RefusedEntry(NamedTuple):

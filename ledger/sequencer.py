@@ -8,7 +8,6 @@ only after `integrate` or `submit` has returned, so after the commit.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -26,7 +25,9 @@ from evidence.statement import Statement
 from ledger import admission, log
 from ledger.admission import Admit, Arrival, Equivocation, Known, Refuse
 from ledger.chains import Chains
+from ledger.clock import LogClock, boottime_ms, unix_ms
 from ledger.errors import LedgerError, LogDamaged
+from ledger.journal import Complaints
 from ledger.log import Log, SignedCheckpoint
 from ledger.rows import (
     Batch,
@@ -73,13 +74,8 @@ class SetAside:
 Outcome: TypeAlias = Admitted | Known | Refused | SetAside
 
 
-def unix_ms() -> int:
-    """The server's wall clock."""
-    return time.time_ns() // 1_000_000
-
-
 class Sequencer:
-    """The one writer of one log. `now_ms` stamps (Unix ms), `monotonic` (s) paces checkpoints and heads."""
+    """The one writer of one log. `now_ms` stamps (Unix ms), `progress_ms` is the clock that it is held against."""
 
     def __init__(
         self,
@@ -89,12 +85,14 @@ class Sequencer:
         *,
         time_interval_ms: int = 60_000,
         now_ms: Callable[[], int] = unix_ms,
+        progress_ms: Callable[[], int] = boottime_ms,
     ) -> None:
         self.store = store
         self.ledger = NamedKey(origin, key.public)
         self._key = key
         self._time_interval_ms = time_interval_ms
-        self._now_ms = now_ms
+        self._clock = LogClock(now_ms, progress_ms)
+        self._complaints = Complaints()
         self.recover()
 
     def recover(self) -> None:
@@ -119,6 +117,16 @@ class Sequencer:
     def size(self) -> int:
         """How many entries the log has."""
         return self._log.size
+
+    def heads_ms(self) -> int:
+        """Log time of the newest heads (Unix ms), of the log's beginning where there are none yet."""
+        newest = self.store.last_act("heads", self.size)
+        before = self.store.last_act("time", 2 if newest is None else newest[0])
+        body = None if before is None else acts.read(before[1]).body
+        return body.unix_ms if isinstance(body, Time) else 0
+
+    def _now_ms(self) -> int:
+        return self._clock.read(self.register.time_ms)
 
     def slot(self, kid: KeyId, epoch: int, seq: int) -> tuple[int, Digest]:
         """Index and entry of the statement in a taken place."""
@@ -218,7 +226,7 @@ class Sequencer:
                 raise
             except Exception as problem:  # noqa: BLE001 - one message must not stop all the others
                 reason = f"{type(problem).__name__}: {problem}"[:1024]
-                _journal.error("admission failed, attempt %d: %s", attempt, " ".join(reason.split()))
+                self._complaints.say("admission failed, attempt %d: %s", attempt, reason)
                 _journal.debug("where it failed", exc_info=True)
         else:
             digest = statement.entry_of(arrival.payload)

@@ -18,15 +18,18 @@ from evidence.merkle import Digest
 from ledger import desk
 from ledger.admission import Arrival, Known
 from ledger.archive import Archive, Fate, Held, Kept
+from ledger.clock import unix_ms
 from ledger.control import Door
 from ledger.courier import Courier, Delivery
-from ledger.sequencer import Admitted, Outcome, Refused, Sequencer, unix_ms
+from ledger.errors import DoorLost
+from ledger.journal import Complaints
+from ledger.sequencer import Admitted, Outcome, Refused, Sequencer
 from link.topics import Leaf
 
 _journal: Final = logging.getLogger("packseal-ledger")
 _ROUND_S: Final = 0.05
 _REPORT_S: Final = 60.0
-_COMPLAINTS: Final = 20
+_YEAR_MS: Final = 365 * 86_400_000
 _CLOCK_BEHIND_MS: Final = 60_000
 
 
@@ -70,8 +73,10 @@ class Service:
         self._now_ms = now_ms
         self._archive = Archive(sequencer)
         self._owed: list[_Owed] = []
-        self._complaints = 0
-        self._checkpoint_at = self._heads_at = self._report_at = monotonic()
+        self._complaints = Complaints(monotonic)
+        self._checkpoint_at = self._report_at = monotonic()
+        # Due by the log's time, since a process that is often restarted would never come to its own first hour.
+        self._heads_at = self._checkpoint_at - max(0.0, (now_ms() - sequencer.heads_ms()) / 1e3)
         self.counts = {"admitted": 0, "known": 0, "refused": 0, "set aside": 0, "documents": 0, "proofs": 0}
 
     def resume(self) -> None:
@@ -81,12 +86,20 @@ class Service:
             _journal.warning(
                 "this clock is %d s behind the log's own time, which stands still until then", behind_ms / 1e3
             )
+        if -behind_ms > _YEAR_MS:
+            _journal.error(
+                "THIS CLOCK IS %d DAYS AHEAD OF THE LOG'S LAST TIME. If it is wrong, stop now and set it: "
+                "the log's time can never go back",
+                -behind_ms // 86_400_000,
+            )
         self._sequencer.checkpoint()
         for fate in self._archive.resume(self._now_ms()):
             self._tell(fate)
 
     def round(self) -> None:
         """One round: wait shortly, take what has come, commit, acknowledge, answer, keep the pace."""
+        if not self._door.alive:
+            raise DoorLost("the control socket's thread has ended")
         deliveries = self._courier.collect(_ROUND_S)
         for start in range(0, len(deliveries), self._pace.batch):
             self._admit(deliveries[start : start + self._pace.batch])
@@ -134,7 +147,7 @@ class Service:
                 self._owed.append(_Owed(gateway, pack, entry, index))
             case Refused(entry, rule, reason, signed):
                 self.counts["refused"] += 1
-                self._complain(f"{entry.hex()[:16]} of {pack} refused ({rule}): {' '.join(reason.split())}")
+                self._complaints.say("%s of %s refused (%s): %s", entry.hex()[:16], pack, rule, reason)
                 self._courier.answer(Leaf.REFUSAL, gateway, pack, signed)
             case _:
                 self.counts["set aside"] += 1
@@ -147,7 +160,7 @@ class Service:
             self._courier.answer(Leaf.STORED, fate.gateway, fate.pack, fate.answer)
             return
         self.counts["refused"] += 1
-        self._complain(f"document {fate.digest.hex()[:16]} of {fate.pack} refused ({fate.rule})")
+        self._complaints.say("document %s of %s refused (%s)", fate.digest.hex()[:16], fate.pack, fate.rule)
         self._courier.answer(Leaf.REFUSAL, fate.gateway, fate.pack, fate.answer)
 
     def _keep_pace(self) -> None:
@@ -159,14 +172,8 @@ class Service:
             self._checkpoint_at = now
         self._prove()
         if now - self._report_at >= _REPORT_S:
-            self._report_at, self._complaints = now, 0
+            self._report_at = now
             _journal.info("%s", self.summary())
-
-    def _complain(self, line: str) -> None:
-        """Say what was refused, up to a limit between two reports: whoever can publish must not fill the journal."""
-        self._complaints += 1
-        if self._complaints <= _COMPLAINTS:
-            _journal.warning("%s", line)
 
     def _prove(self) -> None:
         """Send the proofs that the newest checkpoint allows; the others stay owed."""
@@ -182,7 +189,12 @@ class Service:
 
     def summary(self) -> str:
         """The counters as one line."""
-        counted = ", ".join(f"{count} {what}" for what, count in self.counts.items())
+        lost = {
+            "answers dropped": self._courier.dropped,
+            "stray messages": self._courier.strays,
+            "documents let go of": self._archive.dropped,
+        }
+        counted = ", ".join(f"{count} {what}" for what, count in (self.counts | lost).items())
         return f"{self._sequencer.size} entries; since the start {counted}"
 
 

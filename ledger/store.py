@@ -16,13 +16,15 @@ from urllib.parse import quote
 
 from evidence.keys import KeyId
 from evidence.merkle import Digest
-from ledger.errors import LogDamaged, StoreError
+from evidence.statement import entry_of
+from ledger.errors import Erased, LogDamaged, StoreError
 from ledger.rows import Batch, Document, Link, NewEntry, Quarantined, RefusedEntry, Twin
 
 FILE: Final = "log.sqlite3"
 REFUSALS_KEPT: Final = 100_000
 _MIGRATIONS: Final = Path(__file__).parent / "schema"
-_LINK: Final = "SELECT idx, entry, kind, kid, epoch, seq, prev FROM entries "
+_ACT: Final = "SELECT idx, entry, message FROM entries LEFT JOIN messages USING (idx) WHERE epoch IS NULL "
+_LINK: Final = "SELECT idx, entry, kind, kid, epoch, seq, prev, profile FROM entries "
 
 
 @contextmanager
@@ -101,10 +103,12 @@ class Reader:
         return None if row is None else int(row[0])
 
     def message(self, index: int) -> bytes:
-        """The signed bytes of an entry; LogDamaged if they are not there."""
-        row = self._maybe("SELECT message FROM messages WHERE idx = ?", index)
-        if row is None:
+        """The signed bytes of an entry; Erased if a statement's are gone, LogDamaged if an act's are or there is none."""
+        row = self._maybe("SELECT message, epoch FROM entries LEFT JOIN messages USING (idx) WHERE idx = ?", index)
+        if row is None or (row[0] is None and row[1] is None):
             raise LogDamaged(f"{self._path}: the message of entry {index} is missing")
+        if row[0] is None:
+            raise Erased(f"the statement at entry {index} was erased")
         return bytes(row[0])
 
     def everything(self, start: int, stop: int) -> Iterator[NewEntry]:
@@ -118,25 +122,17 @@ class Reader:
         return map(NewEntry._make, rows)
 
     def acts(self, start: int, stop: int) -> list[tuple[int, bytes]]:
-        """The register's acts from `start` up to `stop`; of times and heads, which supersede each other, none."""
-        return list(
-            self._all(
-                "SELECT idx, message FROM entries JOIN messages USING (idx) WHERE epoch IS NULL AND idx >= ? "
-                "AND idx < ? AND kind NOT IN ('time', 'heads') ORDER BY idx",
-                start,
-                stop,
-            )
-        )
+        """The register's acts from `start` up to `stop`; of times and heads, which supersede each other, none.
+
+        LogDamaged if the message of one is missing or not the one that was logged: the register would silently be another.
+        """
+        query = _ACT + "AND idx >= ? AND idx < ? AND kind NOT IN ('time', 'heads') ORDER BY idx"
+        return [self._act(row) for row in list(self._all(query, start, stop))]
 
     def last_act(self, kind: str, stop: int) -> tuple[int, bytes] | None:
-        """The last act of `kind` below index `stop`."""
-        found: tuple[int, bytes] | None = self._maybe(
-            "SELECT idx, message FROM entries JOIN messages USING (idx) WHERE epoch IS NULL AND kind = ? AND idx < ? "
-            "ORDER BY idx DESC LIMIT 1",
-            kind,
-            stop,
-        )
-        return found
+        """The last act of `kind` below index `stop`; LogDamaged as for `acts`."""
+        row = self._maybe(_ACT + "AND kind = ? AND idx < ? ORDER BY idx DESC LIMIT 1", kind, stop)
+        return None if row is None else self._act(row)
 
     def checkpoints(self) -> list[tuple[int, str]]:
         """All checkpoints as (size, note), ascending."""
@@ -199,6 +195,13 @@ class Reader:
         """A waiting document's bytes."""
         return bytes(self._one("SELECT body FROM documents WHERE digest = ?", digest)[0])
 
+    def _act(self, row: tuple[int, Digest, bytes | None]) -> tuple[int, bytes]:
+        index, entry, message = row
+        if message is None or entry_of(message) != entry:
+            what = "missing" if message is None else "not the one that was logged"
+            raise LogDamaged(f"{self._path}: the message of entry {index} is {what}")
+        return index, message
+
     def _all(self, query: str, *values: object) -> Iterator[Any]:
         with _reported(self._path):
             yield from self._db.execute(query, values)
@@ -256,7 +259,7 @@ class Store(Reader):
         if not batch:
             return
         with self._transaction() as db:
-            db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (e[:9] for e in batch.entries))
+            db.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (e[:-1] for e in batch.entries))
             db.executemany("INSERT INTO messages VALUES (?, ?)", ((e.at, e.message) for e in batch.entries))
             db.executemany(
                 "INSERT OR IGNORE INTO equivocations (second, first, kid, epoch, seq, message) "

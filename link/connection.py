@@ -25,12 +25,11 @@ from link.events import Down, Dropped, Event, Message, Published, Up, Version, W
 from link.requests import Acknowledge, Outgoing, Request, Subscribe, Unsubscribe
 from link.retry import Backoff, Delays, Versions
 from link.session import Session
+from link.unread import Unread
 
 WINDOW = 20
 INBOUND_LIMIT_BYTES = 1 << 20
 _LONGEST_WAIT_S = 1.0
-# QoS 1 is held back by the broker while unacknowledged; only QoS 0 can flood a consumer that has stopped reading.
-_UNREAD_LIMIT = 10_000
 
 
 class Connection:
@@ -60,6 +59,7 @@ class Connection:
             raise LinkError("window and inbound limit must be at least 1, the first birth at least 0")
         self.endpoint = endpoint
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue() if events is None else events
+        self._unread = Unread(self.events)
         self.bytes_in = 0
         self.bytes_out = 0
         self.overflowed = 0
@@ -202,7 +202,7 @@ class Connection:
                         tokens.clear()
                 at_once = self._versions.learn(version, end.outcome) or self._stopping.is_set()
                 delay_s = 0.0 if at_once else self._delays.after(up_s=up_s, permanent=end.permanent)
-                self.events.put(Down(end.reason, end.permanent, delay_s))
+                self._unread.put(Down(end.reason, end.permanent, delay_s))
                 self._stopping.wait(delay_s)
         finally:
             with self._lock:
@@ -276,12 +276,15 @@ class Connection:
                     for tokens in self._outstanding:
                         tokens.discard(token)
             case Message(topic=topic, payload=payload, qos=qos):
-                self.bytes_in += len(topic.encode()) + len(payload)
-                if qos == 0 and self.events.qsize() >= _UNREAD_LIMIT:
+                size = len(topic.encode()) + len(payload)
+                self.bytes_in += size
+                if qos == 0 and not self._unread.has_room(size):
                     self.overflowed += 1
                     return
+                self._unread.put(event, size)
+                return
             case Dropped(topic=topic, size=size):
                 self.bytes_in += len(topic.encode()) + size
             case _:
                 pass
-        self.events.put(event)
+        self._unread.put(event)

@@ -71,13 +71,14 @@ class Gateway:
             str(changes.get("audience", self.origin)),
             START_MS // 1000,
         )
+        span_ms = body.windows * body.window_ms if isinstance(body, Segment) else 1000
         return statement.sign(
             self.key,
             frame,
             epoch=int(changes.get("epoch", self.epoch)),
             seq=int(changes.get("seq", self.seq)),
             prev=changes.get("prev", self.prev),
-            stamp=Stamp(bytes(16), self.seq * 1000, self.seq * 1000 + 1000, START_MS, 2),
+            stamp=Stamp(bytes(16), self.seq * 1000, self.seq * 1000 + span_ms, START_MS, 2),
             body=body,
             seen=seen,
         )
@@ -134,7 +135,7 @@ class World:
 
     def sequencer(self, store: Store | None = None) -> Sequencer:
         """The ledger's writer, started anew on the folder."""
-        return Sequencer(store or Store(self.folder), self.key, ORIGIN, now_ms=self.clock)
+        return Sequencer(store or Store(self.folder), self.key, ORIGIN, now_ms=self.clock, progress_ms=self.clock)
 
     def register(self, sequencer: Sequencer, gateway: Gateway) -> list[int]:
         """Register a gateway's pack, gateway and key; the indices of the acts."""

@@ -9,7 +9,8 @@ CREATE TABLE entries (
     epoch    INTEGER,
     seq      INTEGER,
     prev     BLOB,
-    document BLOB
+    document BLOB,
+    profile  BLOB -- SHA-256 of the schema: an open brings it, a segment names it
 ) STRICT;
 CREATE UNIQUE INDEX slots ON entries (kid, epoch, seq) WHERE epoch IS NOT NULL;
 CREATE INDEX acts ON entries (kind, idx) WHERE epoch IS NULL;

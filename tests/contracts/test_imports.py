@@ -11,7 +11,7 @@ ADAPTERS = {
     "paho": {"link": "link/session.py"},
     "psycopg": {},
     "serial": {},
-    "sqlite3": {"agent": "agent/outbox.py", "ledger": "ledger/store.py"},
+    "sqlite3": {"agent": "agent/database.py", "ledger": "ledger/store.py"},
     "web3": {},
 }
 

@@ -11,8 +11,9 @@ import pytest
 
 from agent.app import keystore
 from agent.config import load
+from agent.database import InUse
 from agent.errors import StoreError
-from agent.outbox import InUse, Outbox
+from agent.outbox import Outbox
 from agent.recorder import STORE_REPLACED
 from evidence import statement
 from tests.agent_world import PACK, Captured, Ledger, kept, key
@@ -151,14 +152,33 @@ def test_every_damaged_predecessor_is_kept(tmp_path):
             (tmp_path / f"outbox.db{rest}").unlink(missing_ok=True)
         with contextlib.closing(Outbox(tmp_path)) as outbox:
             assert outbox.quarantined == tmp_path / f"quarantine-000{number}"
-            assert outbox.replaced
+            assert outbox.chain(KID) is None
+            assert not outbox.replaced(KID)
 
 
-def test_a_process_that_died_right_after_setting_a_store_aside_still_knows_of_it(tmp_path):
-    (tmp_path / "quarantine-0001").mkdir(parents=True)
+def test_a_store_damaged_beyond_telling_its_chains_replaces_those_of_all_keys_there_were_and_of_no_later_one(tmp_path):
+    (tmp_path / "outbox.db").write_bytes(b"\xff" * 4096)
+    with contextlib.closing(Outbox(tmp_path, [KID])) as outbox:
+        assert outbox.replaced(KID)
+    later = key("made later").kid
+    with contextlib.closing(Outbox(tmp_path, [KID, later])) as outbox:
+        assert outbox.replaced(KID)
+        assert not outbox.replaced(later)
+        kept(outbox, 0)
+        assert not outbox.replaced(KID)
+
+
+def test_a_process_that_died_right_after_setting_a_store_aside_salvages_it_with_its_next_start(tmp_path):
+    with contextlib.closing(Outbox(tmp_path)) as outbox:
+        sealed = kept(outbox, 2)
+    (tmp_path / "quarantine-0001").mkdir()
+    (tmp_path / "outbox.db").rename(tmp_path / "quarantine-0001" / "outbox.db")
     with contextlib.closing(Outbox(tmp_path)) as outbox:
         assert outbox.quarantined is None
-        assert outbox.replaced
+        assert outbox.replaced(KID)
+        assert outbox.chain(KID).entry == sealed[-1].statement.entry
+    with contextlib.closing(Outbox(tmp_path)) as outbox:
+        assert outbox.totals().pending == 3
 
 
 def test_a_truncated_store_is_damaged(tmp_path):
@@ -171,14 +191,16 @@ def test_a_truncated_store_is_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["entry", "covered", "counters", "seq"])
-def test_a_chain_whose_end_has_rotted_is_never_carried_on(tmp_path, column):
+def test_a_chain_whose_end_has_rotted_goes_on_from_its_newest_whole_statement(tmp_path, column):
     with contextlib.closing(Outbox(tmp_path)) as outbox:
-        kept(outbox, 2)
+        sealed = kept(outbox, 2)
+        before = outbox.chain(KID)
         rotten = "7" if column == "seq" else "zeroblob(32)"
         outbox._connection.execute(f"UPDATE chains SET {column} = {rotten}")
     with contextlib.closing(Outbox(tmp_path)) as outbox:
         assert outbox.quarantined is not None
-        assert outbox.chain(KID) is None
+        after = outbox.chain(KID)
+    assert (after.entry, after.seq, after.covered) == (sealed[-1].statement.entry, before.seq, before.covered)
 
 
 def test_a_chain_s_last_statement_that_has_rotted_is_never_followed(tmp_path):
@@ -188,6 +210,9 @@ def test_a_chain_s_last_statement_that_has_rotted_is_never_followed(tmp_path):
     damage(path, path.read_bytes().index(sealed[-1].statement.encoded[-40:]))
     with contextlib.closing(Outbox(tmp_path)) as outbox:
         assert outbox.quarantined is not None
+        state = outbox.chain(KID)
+        # What it covered is missed from now on: the next gap begins where the last whole statement ends.
+        assert (state.entry, state.covered.boot_ms) == (sealed[-2].statement.entry, sealed[-2].covered.boot_ms)
 
 
 def test_a_flipped_byte_in_a_row_that_no_check_of_sqlite_sees_is_seen_by_its_digest(tmp_path):
@@ -290,4 +315,22 @@ def test_after_a_damaged_store_the_open_says_so(configured, tmp_path):
     assert "the outbox was damaged and is kept in" in done.stderr
     with contextlib.closing(Outbox(tmp_path / "state")) as outbox:
         first = statement.read(outbox.body(outbox.pending(PACK, 1)[0]))
-    assert first.body.reason == STORE_REPLACED
+    assert (first.body.reason, first.prev) == (STORE_REPLACED, None)
+
+
+def test_a_chain_begun_for_another_ledger_is_refused_before_anything_is_signed(configured, tmp_path):
+    recording = tmp_path / "drive.log"
+    recording.write_text("(1700000000.000000) can0 594#0000000000000000\n")
+    words = ("replay", "--pack", "pack-1", "--profile", "kona-ev", "--offline", str(recording))
+    assert run_agent(configured, *words).returncode == 0
+    before = as_on_disk(tmp_path / "state")
+    other = Ledger(origin="other.example/packs")
+    configured.write_text(configured.read_text().replace(str(Ledger().name), str(other.name)))
+    for again in (words, ("run",)):
+        done = run_agent(configured, *again)
+        assert done.returncode == 78
+        assert done.stderr == (
+            "packseal-agent: [ledger] key: the chain of pack-1 was begun for ledger.example/packs;"
+            " make a new key for the new ledger\n"
+        )
+    assert as_on_disk(tmp_path / "state") == before

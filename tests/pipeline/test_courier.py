@@ -15,15 +15,30 @@ from agent.courier import Courier
 from agent.errors import StoreError
 from agent.outbox import Outbox
 from agent.receipts import Receipts
+from agent.recorder import FIRST_START
 from demo.broker import Broker
-from evidence import note
+from evidence import note, segment
+from evidence.statement import entry_of
 from link import presence, topics
 from link.connection import Connection
 from link.endpoint import parse_url
 from link.events import Message, Will
 from link.presence import Presence
 from link.topics import Leaf, Topic
-from tests.agent_world import GATEWAY, PACK, REGISTRAR, Ledger, bad_proofs, digest, kept, key
+from tests.agent_world import (
+    GATEWAY,
+    ORIGIN,
+    PACK,
+    REGISTRAR,
+    Ledger,
+    bad_proofs,
+    digest,
+    frames,
+    kept,
+    key,
+    reading,
+    recorder,
+)
 from tests.pipeline.answering_ledger import AnsweringLedger, archive, keep_silent, prove, refuse
 from tests.pipeline.link_watch import FAST
 
@@ -240,6 +255,58 @@ def test_a_pack_that_the_ledger_does_not_know_holds_up_no_other(stage, outbox):
     scene.side.to_statement = know_pack_2
     scene.until(lambda: outbox.states(entries(others)) == ["proven"] * 4)
     assert outbox.totals().pending == 301
+
+
+def test_a_key_that_the_ledger_does_not_know_holds_up_no_other_of_the_same_pack(stage, outbox):
+    unbound = recorder(signer="unbound key")
+    sealed = [*unbound.start(reading(0), "test", FIRST_START).sealed, *unbound.capture_started(reading(0)).sealed]
+    for second in range(1, 301):
+        sealed += unbound.captured(frames(), 0, 5_000_000 * second, reading(5_000_000 * second)).sealed
+    outbox.add(PACK, sealed)
+    bound = kept(outbox, 3)
+    scene = stage()
+    refused = set(entries(sealed))
+
+    def know_the_bound_key(side, place, payload):
+        (refuse if entry_of(payload) in refused else prove)(side, place, payload)
+
+    scene.side.to_statement = know_the_bound_key
+    scene.until(lambda: outbox.states(entries(bound)) == ["proven"] * 4)
+    assert outbox.totals().pending == len(sealed) == 301
+
+
+def test_a_document_refused_for_good_is_not_sent_again_and_one_refused_for_now_is(stage, outbox, ignored, monkeypatch):
+    monkeypatch.setattr("agent.uplink.REFUSED_WAIT_S", 0.1)
+    sealed = kept(outbox, 2)
+    scene = stage()
+    for_good, for_now = (each.statement.body.document for each in sealed[1:])
+
+    def refuse_document(side, place, payload):
+        name = segment.digest(payload)
+        rule = "wrong-document" if name == for_good else "unknown-document"
+        about = side.ledger.refusal(name, permanent=name == for_good, rule=rule, subject=ORIGIN)
+        side.publish(Leaf.REFUSAL, place, about)
+
+    scene.side.to_document = refuse_document
+    scene.until(lambda: scene.side.documents[for_now] >= 4)
+    assert scene.side.documents[for_good] == 1
+    assert (outbox.totals().documents_refused, outbox.totals().documents_pending) == (1, 1)
+    assert scene.courier.carried.refusals == 1
+    assert "is refused for good" in ignored.text
+    scene.side.to_document = archive
+    scene.until(lambda: not scene.courier.unfinished(PACK))
+    assert outbox.totals().documents_stored == 1
+
+
+def test_that_nobody_listens_for_statements_is_said_once(stage, outbox, ignored):
+    kept(outbox, 3)
+    scene = stage()
+    scene.side.connection.unsubscribe([topics.everything()])
+    scene.until(lambda: "nobody listens for statements" in ignored.text)
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        scene.step()
+    assert ignored.text.count("nobody listens for statements") == 1
 
 
 def test_a_ledger_that_shows_two_logs_leaves_its_evidence_and_an_alarm_that_outlives_a_restart(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
+import sqlite3
 import threading
 import time
+from dataclasses import dataclass, field
 
 import pytest
 
-from agent.capture import Capture
+from agent.capture import Capture, Captured, CaptureLost, CaptureStarted, Overflowed
 from agent.clock import SystemClock
 from agent.courier import Courier
 from agent.engine import Engine, Station
@@ -18,19 +21,29 @@ from agent.live import LiveLine
 from agent.outbox import Outbox
 from agent.receipts import Receipts
 from agent.recorder import FIRST_START, INTERFACE_DOWN, Policy
-from agent.sources.source import boottime_us
+from agent.sources.source import Intake, boottime_us
 from demo.broker import Broker
 from evidence import chain, statement
 from evidence.bodies import Gap, Segment
 from link.connection import Connection
 from link.endpoint import parse_url
-from tests.agent_world import GATEWAY, PACK, PROFILE, REGISTRAR, recorder
-from tests.pipeline.answering_ledger import AnsweringLedger
+from tests.agent_world import GATEWAY, PACK, PROFILE, REGISTRAR, frames, key, recorder
+from tests.pipeline.answering_ledger import AnsweringLedger, keep_silent
 from tests.pipeline.link_watch import FAST, eventually
 from tests.scripted_source import SteadySource
 
 POLICY = Policy(window_ms=100, windows_per_segment=5)
 DEADLINE_S = 20.0
+
+
+@dataclass(slots=True)
+class Hanging(SteadySource):
+    """A source whose close does not return."""
+
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    def close(self):
+        self.let_go.wait(DEADLINE_S)
 
 
 class Running:
@@ -81,7 +94,8 @@ class Running:
         )
         engine = Engine(inbox, outbox, courier, clock, stations, 0.5)
         for pack, source in self.sources.items():
-            made = recorder(outbox, pack=pack, epoch=outbox.count_start(), policy=POLICY)
+            before = outbox.chain(key(f"key of {pack}").kid)
+            made = recorder(outbox, pack=pack, epoch=before.epoch + 1 if before else 1, policy=POLICY)
             outbox.add(pack, made.start(clock.read(), "test", FIRST_START).sealed)
             stations[pack] = Station(pack, Capture(pack, source, inbox.put, boottime_us), made, LiveLine(PROFILE))
         self.before_run(outbox)
@@ -142,6 +156,7 @@ def test_what_the_bus_said_is_sealed_to_the_last_frame_sent_live_and_proven(side
         said = running.said[pack]
         assert [said[0].kind, said[-1].kind] == ["open", "close"]
         assert accounted(said, []) == (len(source.sent), 0)
+        assert said[-2].stamp.t1_ms * 1000 <= running.engine.stations[pack].heard_us + 1000
         assert source.closed
         assert {each.entry for each in said} <= set(side.statements)
     assert not {thread.name for thread in threading.enumerate()} & threads - {"MainThread"} - {"link-ledger"}
@@ -205,6 +220,70 @@ def test_without_a_broker_it_captures_and_keeps_and_ends_in_order(agent, side, t
     running.stop()
     assert running.failure is None
     assert accounted(running.said[PACK], [])[0] == len(running.sources[PACK].sent)
+
+
+def test_what_a_capture_brings_after_the_close_is_not_signed(side, agent, monkeypatch):
+    monkeypatch.setattr("agent.engine._HANDED_OVER_S", 0.05)
+    running = agent().start()
+    ledger_until(side, lambda: side.statements.total() >= 3)
+    side.to_statement = keep_silent  # so that the engine still waits for proofs while the events below come
+    capture = running.engine.stations[PACK].capture
+    stop = capture.stop
+
+    def stop_and_bring_more(timeout_s=2.0):
+        stop(timeout_s)
+        threading.Timer(0.3, bring_more).start()
+
+    def bring_more():
+        now_us = boottime_us()
+        for event in (
+            CaptureLost(PACK, now_us, "gone"),
+            CaptureStarted(PACK, now_us),
+            Captured(PACK, Intake(frames(now_us)), now_us + 3_000_000),
+            Overflowed(PACK, 7, now_us, now_us + 1),
+        ):
+            running.engine.inbox.put(event)
+        brought.set()
+
+    brought = threading.Event()
+    monkeypatch.setattr(Capture, "stop", lambda _capture, timeout_s=2.0: stop_and_bring_more(timeout_s))
+    running.stop()
+    assert brought.wait(DEADLINE_S)
+    assert running.failure is None
+    said = running.said[PACK]
+    assert said[-1].kind == "close"
+    assert chain.in_order(said) == said
+
+
+def test_captures_that_hang_and_a_broker_that_is_frozen_hold_up_neither_the_closes_nor_the_end(side, agent, tmp_path):
+    packs = (PACK, "pack-2", "pack-3")
+    running = agent(packs=packs)
+    let_go = threading.Event()
+    for pack in packs:
+        running.sources[pack] = Hanging(boottime_us, let_go=let_go)
+    running.start()
+    ledger_until(side, lambda: side.statements.total() >= 6)
+    broker = side.broker._process
+    broker.send_signal(signal.SIGSTOP)
+    try:
+        asked_s = time.monotonic()
+        running.engine.stop()
+        reader = sqlite3.connect(f"file:{tmp_path / 'state' / 'outbox.db'}?mode=ro", uri=True)
+        with contextlib.closing(reader):
+            assert eventually(lambda: closes(reader) == len(packs))
+        closed_s = time.monotonic() - asked_s
+        running._thread.join(DEADLINE_S)
+        ended_s = time.monotonic() - asked_s
+    finally:
+        broker.send_signal(signal.SIGCONT)
+        let_go.set()
+    assert closed_s < 2.0
+    assert ended_s < 5.0
+    assert running.failure is None
+
+
+def closes(reader):
+    return reader.execute("SELECT count(*) FROM statements WHERE kind = 'close'").fetchone()[0]
 
 
 def test_a_stop_that_comes_before_the_start_is_an_orderly_end(agent, side):

@@ -295,7 +295,7 @@ def test_no_bytes_from_a_broker_deafen_the_connection(accepted):
 
 
 def test_a_flood_of_qos_0_that_nobody_reads_is_bounded_and_counted(monkeypatch):
-    monkeypatch.setattr("link.connection._UNREAD_LIMIT", 100)
+    monkeypatch.setattr("link.unread.EVENTS", 100)
     body = struct.pack("!H", 1) + b"t" + b"\x00" + b"x"
 
     def script(peer):

@@ -14,10 +14,13 @@ from evidence.acts import GatewayBind, KeyBind, PackRegister, Party, Policy
 from evidence.bodies import Close
 from evidence.envelope import Envelope
 from evidence.keys import SigningKey
-from evidence.register import MAX_AHEAD, Register
+from evidence.merkle import Digest
+from evidence.register import Register
 from evidence.sign1 import ED25519
+from evidence.statement import Seen
 from ledger.admission import PERMANENT, Admit, Arrival, Equivocation, Known, Refuse, decide
-from ledger.chains import Chains
+from ledger.chains import MAX_AHEAD, Chains
+from ledger.errors import Erased
 from ledger.rows import link_of_statement
 from tests.ledger_world import ORIGIN, REGISTRAR, START_MS, Gateway
 
@@ -33,10 +36,16 @@ class MemoryView:
     places: dict = field(default_factory=dict)
     messages: list[bytes] = field(default_factory=list)
 
+    @property
+    def size(self):
+        return len(self.messages)
+
     def slot(self, kid, epoch, seq):
         return self.places[kid, epoch, seq]
 
     def message_at(self, index):
+        if not self.messages[index]:
+            raise Erased("erased")
         return self.messages[index]
 
     def admit(self, said):
@@ -118,6 +127,27 @@ def test_one_payload_in_two_envelopes_is_a_second_copy_and_no_equivocation(view,
     assert refusal(decide(gateway.arrival(again), view)) == ("place-taken", True)
 
 
+def test_beside_an_erased_statement_another_entry_is_equivocation_and_nothing_breaks(view, gateway):
+    first = gateway.open()
+    view.messages[view.admit(first)] = b""
+    second = gateway.sign("close", Close(1), epoch=first.epoch, seq=first.seq)
+    assert decide(gateway.arrival(second), view) == Equivocation(second, first.entry)
+    assert decide(gateway.arrival(first), view) == Known(first.entry, 0)
+
+
+def test_a_statement_that_has_seen_more_of_the_log_than_there_is_waits_for_it(view, gateway):
+    view.admit(gateway.open())
+    for size, seq in ((1, 1), (2, 2)):
+        said = gateway.sign("close", Close(0), seq=seq, seen=Seen(size, Digest(bytes(32))))
+        decision = decide(gateway.arrival(said), view)
+        if size <= view.size:
+            assert decision == Admit(said)
+        else:
+            assert refusal(decision) == ("checkpoint-ahead", False)
+            view.admit(gateway.segment())
+            assert decide(gateway.arrival(said), view) == Admit(said)
+
+
 def test_a_forged_statement_in_a_taken_place_is_no_equivocation(view, gateway):
     first = gateway.open()
     view.admit(first)
@@ -197,7 +227,14 @@ def test_an_unprotected_header_is_refused(view, gateway):
 
 
 def test_only_what_no_later_act_can_mend_is_permanent():
-    assert not PERMANENT & {"unknown-pack", "unknown-key", "wrong-topic", "too-far-ahead", "no-policy"}
+    assert not PERMANENT & {
+        "unknown-pack",
+        "unknown-key",
+        "wrong-topic",
+        "too-far-ahead",
+        "no-policy",
+        "checkpoint-ahead",
+    }
 
 
 @given(payload=st.binary(max_size=600))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import threading
 import time
 
 import pytest
@@ -153,11 +154,58 @@ def test_a_machine_that_slept_did_not_listen_meanwhile(scene):
     assert len(following(Captured)[0].intake.frames) == 1
 
 
-def test_a_capture_that_breaks_says_of_what_and_lets_go_of_its_source(scene):
+def test_an_error_that_no_adapter_explains_is_a_loss_like_any_other_and_the_capture_goes_on(scene):
+    made, source, following = scene
+    made.start()
+    for _ in range(7):
+        source.then(ZeroDivisionError("a surprise of the driver"))
+        lost, _ = following(CaptureLost)
+        assert lost.reason == "ZeroDivisionError: a surprise of the driver"
+        source.then(Intake(frames(1_050_000)))
+        following(Captured, some)
+    assert made.alive
+
+
+def test_a_source_that_cannot_even_be_closed_is_opened_again(scene):
+    made, _, following = scene
+
+    class Stuck(ScriptedSource):
+        def close(self):
+            raise ZeroDivisionError("in close")
+
+    made._source = stuck = Stuck()
+    made.start()
+    stuck.then(SourceError("gone"))
+    following(CaptureLost)
+    following(CaptureStarted)
+    assert stuck.opened == 2
+
+
+def test_an_adapter_that_opens_only_after_the_stop_begins_no_capture(scene):
+    made, _, _ = scene
+    opening, opened = threading.Event(), threading.Event()
+
+    class Slow(ScriptedSource):
+        def open(self):
+            opening.set()
+            opened.wait(DEADLINE_S)
+
+    made._source = Slow()
+    made.start()
+    assert opening.wait(DEADLINE_S)
+    made.stop(0.01)
+    opened.set()
+    made.stop()
+    assert not made.alive
+    assert made._emit.__self__.qsize() == 0
+
+
+def test_a_capture_that_breaks_again_and_again_says_of_what_and_lets_go_of_its_source(scene):
     made, source, following = scene
     made.start()
     following(CaptureStarted)
-    source.then(ZeroDivisionError("a bug"))
+    for _ in range(capture.MOST_BREAKS):
+        source.then(ZeroDivisionError("a bug"))
     until = time.monotonic() + DEADLINE_S
     while made.alive and time.monotonic() < until:
         time.sleep(0.001)

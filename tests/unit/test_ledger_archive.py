@@ -111,6 +111,34 @@ def test_an_oversized_document_is_refused(archive, gateway):
     assert fate.rule == "too-large"
 
 
+def test_a_document_of_an_erased_statement_is_refused_for_good(world, sequencer, archive, gateway):
+    *_, admitted = admit(sequencer, gateway, gateway.open(), gateway.segment())
+    sequencer.store._db.execute("DELETE FROM messages WHERE idx = ?", (admitted.index,))
+    ((_, body),) = gateway.documents.items()
+    fate = send(archive, gateway, body)
+    assert isinstance(fate, Unwanted)
+    signed, _ = answer.read(fate.answer, world.ledger)
+    assert (signed.rule, signed.permanent) == ("erased", True)
+
+
+def test_a_document_held_for_a_statement_that_was_erased_is_let_go_of(sequencer, archive, gateway):
+    said = [gateway.open(), gateway.segment()]
+    ((digest, body),) = gateway.documents.items()
+    send(archive, gateway, body)
+    *_, admitted = admit(sequencer, gateway, *said)
+    sequencer.store._db.execute("DELETE FROM messages WHERE idx = ?", (admitted.index,))
+    assert isinstance(archive.admitted(digest, admitted.index, START_MS), Unwanted)
+    assert sequencer.store.held() == []
+
+
+def test_a_signed_document_whose_windows_lie_outside_its_statements_span_is_refused(sequencer, archive, gateway):
+    admit(sequencer, gateway, gateway.open())
+    said = gateway.sign("segment", gateway.segment().body, seq=9)
+    admit(sequencer, gateway, said)
+    ((_, body),) = gateway.documents.items()
+    assert send(archive, gateway, body).rule == "wrong-document"
+
+
 def test_a_signed_document_that_is_not_of_its_windows_is_refused(sequencer, archive, gateway):
     body = b"not a document at all"
     lie = Segment(2, 1000, bytes(32), segment.digest(body), bytes(32), 20, 0, PROFILE, 0)

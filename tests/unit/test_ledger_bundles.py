@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from evidence import verify
+from evidence.merkle import Digest
 from evidence.verdict import Rejected
 from ledger import bundles
 from ledger.archive import Archive
@@ -128,6 +131,50 @@ def test_a_fork_is_named_and_no_bundle_chooses_a_branch(world, sequencer, gatewa
     sequencer.integrate([gateway.arrival(gateway.open())])
     sequencer.integrate([clone.arrival(clone.say("open", gateway_open()))])
     with pytest.raises(NoBundle, match="forks after entry"):
+        make(world, sequencer)
+
+
+def test_what_hangs_on_a_hole_is_counted_in_the_verdict(world, sequencer, gateway):
+    said = [gateway.open(), gateway.segment(), gateway.segment(), gateway.segment()]
+    other = Gateway(pack="pack-2", name="gw-2", seed=2)
+    world.register(sequencer, other)
+    sequencer.integrate([gateway.arrival(each) for each in (said[0], said[2], said[3])])
+    drive(world, sequencer, other)
+    made = make(world, sequencer)
+    assert (made.verdict.loose, made.left_out) == (2, 2)
+    assert make(world, sequencer, pack=REGISTRAR.pack("pack-2")).verdict.loose == 0
+
+
+def test_a_segment_of_a_foreign_profile_ends_what_is_shown_and_no_more(world, sequencer, gateway):
+    said = [gateway.open(), gateway.segment()]
+    foreign = replace(Gateway().segment().body, profile=Digest(bytes(32)))
+    said += [gateway.say("segment", foreign), gateway.segment(), gateway.close()]
+    sequencer.integrate([gateway.arrival(each) for each in said])
+    made = make(world, sequencer)
+    assert ([proven.statement.seq for proven in made.verdict.statements], made.left_out) == ([0, 1], 3)
+    assert made.verdict.loose == 3
+
+
+def test_a_document_that_another_segment_names_falsely_is_left_out_from_there_on(world, sequencer, gateway):
+    said = [gateway.open(), gateway.segment()]
+    said.append(gateway.say("segment", replace(said[1].body, root=Digest(bytes(32)))))
+    gateway.seq = 1  # the clocks of the first segment once more, so that its document is of this one too
+    said.append(gateway.sign("segment", said[1].body, seq=3, prev=said[2].entry))
+    gateway.seq, gateway.prev = 4, said[3].entry
+    said.append(gateway.segment())
+    sequencer.integrate([gateway.arrival(each) for each in said])
+    for body in gateway.documents.values():
+        Archive(sequencer).receive(gateway.name, gateway.pack, body, START_MS)
+    verdict = make(world, sequencer, with_segments=True).verdict
+    assert [proven.document is not None for proven in verdict.statements] == [False, True, False, False, True]
+    with pytest.raises(NoBundle, match="not in the archive"):
+        make(world, sequencer, windows=((said[2].entry, 0),))
+
+
+def test_a_chain_with_an_erased_statement_has_no_bundle_and_says_so(world, sequencer, gateway):
+    drive(world, sequencer, gateway)
+    sequencer.store._db.execute("DELETE FROM messages WHERE idx = ?", (sequencer.size - 1,))
+    with pytest.raises(NoBundle, match="was erased"):
         make(world, sequencer)
 
 

@@ -14,7 +14,7 @@ from evidence.errors import ChainError
 from evidence.merkle import Digest
 from ledger.chains import Chains, follows, whole_chain
 from ledger.rows import Link, link_of_statement
-from tests.ledger_world import Gateway
+from tests.ledger_world import PROFILE, Gateway
 
 
 def world_chain():
@@ -79,6 +79,25 @@ def test_a_statement_that_names_another_keys_statement_stays_loose():
     assert [tip.entry for _, tip in chains.tips()] == [links[0].entry]
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(6)))[::7])
+def test_a_segment_of_another_profile_than_its_epochs_open_ends_the_chain_before_it(order):
+    _, links = world_chain()
+    links[4] = links[4]._replace(profile=Digest(bytes(32)))
+    chains = replay([links[place] for place in order])
+    assert [tip.entry for _, tip in chains.tips()] == [links[3].entry]
+    assert (chains.loose(), chains.loose(links[0].kid), chains.loose(b"8 bytes!")) == (2, 2, 0)
+    assert whole_chain(links) == (links[:4], None)
+
+
+def test_every_epochs_segments_are_of_its_own_opens_profile():
+    _, links = world_chain()
+    links[3], links[4] = (each._replace(profile=Digest(bytes(32))) for each in links[3:5])
+    assert whole_chain(links) == (links, None)
+    assert replay(links).loose() == 0
+    other = links[4]._replace(entry=Digest(hashlib.sha256(b"other").digest()), profile=links[1].profile)
+    assert len(list(replay([*links, other]).tips())) == 1
+
+
 @given(first=st.integers(0, 5), second=st.integers(-1, 5), changed=st.sampled_from(["none", "seq", "epoch", "kind"]))
 def test_what_may_follow_is_what_the_verifier_lets_follow(first, second, changed):
     said, links = world_chain()
@@ -95,4 +114,5 @@ def test_what_may_follow_is_what_the_verifier_lets_follow(first, second, changed
         allowed = True
     except ChainError:
         allowed = False
-    assert follows(links[second] if second >= 0 else None, link_of_statement(9, offered)) == allowed
+    placed = link_of_statement(9, offered)
+    assert follows(links[second] if second >= 0 else None, placed, PROFILE) == allowed

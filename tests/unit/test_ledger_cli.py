@@ -69,9 +69,16 @@ def test_registering_says_what_is_new_and_what_was_there(packseal_ledger, founde
 
 def test_a_key_may_be_given_as_a_file(packseal_ledger, founded, tmp_path):
     path = tmp_path / "pack.pub"
-    path.write_text(f"{Gateway().named_key}\n")
+    path.write_text(f"# of the first car\n{Gateway().named_key}\n")
     code, out, _ = packseal_ledger("register", "--pack", "pack-1", "--gateway", "gw-1", "--key", str(path))
     assert (code, len(out.splitlines())) == (program.OK, 3)
+
+
+def test_a_key_file_with_more_than_one_key_is_not_chosen_from(packseal_ledger, founded, tmp_path):
+    path = tmp_path / "packs.pub"
+    path.write_text(f"# two\n{Gateway().named_key}\n{Gateway(pack='pack-2', seed=2).named_key}\n")
+    code, _, err = packseal_ledger("register", "--pack", "pack-1", "--gateway", "gw-1", "--key", str(path))
+    assert (code, "holds 2" in err) == (program.USAGE, True)
 
 
 @pytest.mark.parametrize(
@@ -79,19 +86,15 @@ def test_a_key_may_be_given_as_a_file(packseal_ledger, founded, tmp_path):
     [
         (("register", "--pack", "pack-1", "--key", "x"), program.USAGE, "--gateway"),
         (("register", "--pack", "Pack 1"), program.CONFIGURATION, "Pack 1"),
-        (
-            ("register", "--pack", "pack-1", "--gateway", "gw-1", "--key", "a+b+c"),
-            program.CONFIGURATION,
-            "verifier key",
-        ),
-        (("register", "--pack", "p", "--gateway", "g", "--key", "absent.pub"), program.INPUT_OUTPUT, "absent.pub"),
+        (("register", "--pack", "pack-1", "--gateway", "gw-1", "--key", "a+b+c"), program.USAGE, "verifier key"),
+        (("register", "--pack", "p", "--gateway", "g", "--key", "absent.pub"), program.USAGE, "absent.pub"),
         (("register", "--pack", "pack-1", "--party", "nobody"), program.CONFIGURATION, "party-nobody.key"),
         (("register", "--pack", "pack-1", "--attribute", "x"), program.USAGE, "name=value"),
         (("show", "pack-9"), program.FAILED, "pack-9"),
         (("bundle", "pack-9", "--out", "never"), program.FAILED, "pack-9"),
         (("bundle", "pack-1", "--out", "never", "--window", "xyz"), program.USAGE, "ENTRY:INDEX"),
         (("serve", "--broker", "http://nowhere"), program.CONFIGURATION, "mqtt://"),
-        (("log", "check", "--ledger-key", "a+b+c"), program.CONFIGURATION, "verifier key"),
+        (("log", "check", "--ledger-key", "a+b+c"), program.USAGE, "verifier key"),
         (("nonsense",), program.USAGE, "nonsense"),
     ],
 )

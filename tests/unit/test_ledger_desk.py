@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import stat
 import threading
+import time
 
 import pytest
 
+from evidence import cbor
 from evidence.merkle import Digest
 from ledger import control, desk, founding, keyfiles, registration
 from ledger.admission import Known
@@ -107,6 +110,85 @@ def test_garbage_at_the_door_hurts_nobody(world, bytes_sent):
             link.sendall(bytes_sent)
         with pytest.raises(Busy, match="no operation"), desk.opened(world.folder) as opened:
             opened._ask("nonsense", None)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x00\x00"])
+def test_an_idle_guest_at_the_door_keeps_the_next_one_waiting_for_seconds_only(world, sent):
+    with serving(world), control._reachable(world.folder) as path, socket.socket(socket.AF_UNIX) as idle:
+        idle.connect(path)
+        idle.sendall(sent)
+        began = time.monotonic()
+        with desk.opened(world.folder) as opened:
+            assert opened.log_heads() > 0
+        assert time.monotonic() - began < 5
+
+
+def test_a_guest_who_dribbles_is_sent_away_as_one_who_says_nothing(world):
+    near, far = socket.socketpair()
+    ended = threading.Event()
+
+    def dribble():
+        with contextlib.suppress(OSError):
+            while not ended.wait(0.02):
+                far.sendall(b"\x00")
+
+    thread = threading.Thread(target=dribble)
+    thread.start()
+    try:
+        with pytest.raises(TimeoutError):
+            control._exactly(near, 10_000, time.monotonic() + 0.2)
+    finally:
+        ended.set()
+        thread.join()
+        near.close()
+        far.close()
+
+
+def test_a_door_closes_at_once_on_guests_who_say_nothing_or_wait_for_an_answer(world):
+    asked = cbor.encode({1: "heads", 2: None})
+    for request in (b"", len(asked).to_bytes(4, "big") + asked):
+        door = Door(world.folder)
+        with control._reachable(world.folder) as path, socket.socket(socket.AF_UNIX) as guest:
+            guest.connect(path)
+            guest.sendall(request)
+            deadline = time.monotonic() + 5
+            while door._guest is None or (request and door.requests.empty()):
+                assert time.monotonic() < deadline
+            began = time.monotonic()
+            door.close()
+            assert (time.monotonic() - began < 1.5, door.alive) == (True, False)
+
+
+def test_the_door_outlives_an_accept_that_fails(world, caplog):
+    class Exhausted:
+        """A listener for which there are no descriptors left, for a while."""
+
+        def __init__(self, listener):
+            self._listener, self.failures = listener, 3
+
+        def accept(self):
+            if self.failures:
+                self.failures -= 1
+                raise OSError(errno.EMFILE, "Too many open files")
+            return self._listener.accept()
+
+        def close(self):
+            self._listener.close()
+
+    door = Door(world.folder)
+    door._listener = exhausted = Exhausted(door._listener)
+    deadline = time.monotonic() + 10
+    while exhausted.failures and door.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert door.alive
+    answers = []
+    asker = threading.Thread(target=lambda: answers.append(control.ask(world.folder, "heads", None)))
+    asker.start()
+    door.requests.get(timeout=5).answer({1: 7})
+    asker.join()
+    door.close()
+    assert (answers, "Too many open files" in caplog.text) == ([{1: 7}], True)
 
 
 @pytest.mark.parametrize(

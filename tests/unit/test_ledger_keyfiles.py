@@ -77,5 +77,5 @@ def test_a_key_that_is_not_that_of_its_public_file_is_refused(tmp_path):
     keyfiles.create(tmp_path, "ledger", "ledger.example/packs")
     path = keyfiles.key_path(tmp_path, "ledger")
     path.write_text("11" * 32 + "\n")
-    with pytest.raises(KeyFileError, match="not the key of ledger.pub"):
+    with pytest.raises(KeyFileError, match=r"not the key of ledger\.pub"):
         keyfiles.load(tmp_path, "ledger")

@@ -12,6 +12,7 @@ from evidence.statement import Seen
 from ledger import logcheck
 from ledger.archive import Archive
 from ledger.errors import LogDamaged
+from ledger.rows import Batch, row_of_statement
 from ledger.store import Store
 from tests.ledger_world import ORIGIN, START_MS, Gateway, World
 
@@ -70,6 +71,19 @@ def test_statements_that_have_seen_another_history_are_counted(world):
     assert (found.other_history, found.loose) == (1, 2)
 
 
+def test_a_document_left_over_from_an_erased_segment_leaves_the_log_sound(world):
+    damage(world, "DELETE FROM messages WHERE idx = 7")
+    assert (check(world).erased, check(world).documents) == (1, 1)
+
+
+def test_a_statement_that_had_seen_beyond_itself_was_wrongly_admitted(world):
+    said = Gateway(epoch=3).sign("close", Close(0), seen=Seen(13, Digest(bytes(32))))
+    with Store(world.folder) as store:
+        store.commit(Batch(entries=[row_of_statement(12, said)]))
+    with pytest.raises(LogDamaged, match="entry 12: it had seen"):
+        check(world)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -81,6 +95,7 @@ def test_statements_that_have_seen_another_history_are_counted(world):
         "UPDATE entries SET seq = 99 WHERE idx = 7",
         "UPDATE entries SET prev = zeroblob(32) WHERE idx = 7",
         "UPDATE entries SET document = NULL WHERE idx = 7",
+        "UPDATE entries SET profile = zeroblob(32) WHERE idx = 6",
         "UPDATE entries SET kind = 'time' WHERE idx = 3",
         "UPDATE checkpoints SET note = replace(note, 'ledger', 'lodger')",
         "UPDATE checkpoints SET size = 100 WHERE size = 12",

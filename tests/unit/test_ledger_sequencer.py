@@ -10,12 +10,15 @@ from evidence.answer import Refusal
 from evidence.bodies import Close
 from evidence.envelope import Envelope
 from evidence.merkle import Tree
+from evidence.statement import Seen
 from ledger import sequencer as module
 from ledger.admission import Known
 from ledger.errors import LogDamaged
-from ledger.sequencer import Admitted, Refused, SetAside
+from ledger.sequencer import Admitted, Refused, Sequencer, SetAside
 from ledger.store import Store
-from tests.ledger_world import ORIGIN, REGISTRAR, START_MS, Gateway, World, read_all
+from tests.ledger_world import ORIGIN, REGISTRAR, START_MS, Clock, Gateway, World, read_all
+
+YEAR_MS = 365 * 86_400_000
 
 
 @pytest.fixture
@@ -137,6 +140,43 @@ def test_a_clock_that_goes_back_never_takes_the_logs_time_with_it(world, sequenc
     assert times == sorted(set(times))
 
 
+def test_a_clock_that_leaps_ahead_adds_no_time_until_it_is_back(world, store, caplog):
+    boot = Clock(0)
+    sequencer = Sequencer(store, world.key, ORIGIN, now_ms=world.clock, progress_ms=boot)
+    gateway = Gateway()
+    world.register(sequencer, gateway)
+    before = sequencer.register.time_ms
+    world.clock.ms += 10 * YEAR_MS
+    admit(sequencer, gateway, gateway.open())
+    sequencer.log_heads()
+    assert sequencer.register.time_ms == before
+    world.clock.ms += 70_000 - 10 * YEAR_MS
+    boot.ms += 70_000
+    admit(sequencer, gateway, gateway.segment())
+    assert sequencer.register.time_ms == before + 70_000
+    assert [word in caplog.text for word in ("leapt", "plausible again")] == [True, True]
+
+
+def test_a_clock_that_was_behind_the_log_is_believed_once_it_is_set_right(world, store):
+    boot = Clock(0)
+    world.clock.ms -= YEAR_MS
+    sequencer = Sequencer(store, world.key, ORIGIN, now_ms=world.clock, progress_ms=boot)
+    gateway = Gateway()
+    world.register(sequencer, gateway)
+    world.clock.ms += YEAR_MS + 86_400_000
+    admit(sequencer, gateway, gateway.open())
+    assert sequencer.register.time_ms == world.clock.ms
+
+
+def test_the_time_of_the_newest_heads_is_known_after_a_restart(world, sequencer, gateway, store):
+    assert sequencer.heads_ms() == START_MS
+    world.clock.ms += 100_000
+    sequencer.log_heads()
+    world.clock.ms += 100_000
+    admit(sequencer, gateway, gateway.open())
+    assert world.sequencer(store).heads_ms() == START_MS + 100_000
+
+
 def test_an_act_is_admitted_once_and_then_known(world, sequencer, store):
     gateway = Gateway()
     first = world.register(sequencer, gateway)
@@ -198,10 +238,49 @@ def test_a_message_that_breaks_admission_is_set_aside_by_hash_after_one_retry(se
     assert [(each.digest, each.topic) for each in store.quarantined()] == [(poison.entry, "gw-1/pack-1")]
 
 
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("DELETE FROM messages WHERE idx = ?", "missing"),
+        ("UPDATE messages SET message = (SELECT message FROM messages WHERE idx = 3) WHERE idx = ?", "not the one"),
+    ],
+)
+@pytest.mark.parametrize("index", [0, 1, 2, 4, 5])
+def test_a_ledger_does_not_start_without_the_acts_that_it_logged(world, gateway, store, change, complaint, index):
+    store._db.execute(change, (index,))
+    with pytest.raises(LogDamaged, match=f"entry {index} is {complaint}"):
+        world.sequencer(store)
+
+
+def test_what_comes_for_the_place_of_an_erased_statement_is_answered(world, sequencer, gateway, store):
+    first = gateway.open()
+    second = gateway.sign("close", Close(1), epoch=first.epoch, seq=0)
+    (admitted,) = admit(sequencer, gateway, first)
+    store._db.execute("DELETE FROM messages WHERE idx = ?", (admitted.index,))
+    again = world.sequencer(store)
+    assert admit(again, gateway, second)[0].rule == "equivocation"
+    assert admit(again, gateway, first) == [Known(first.entry, admitted.index)]
+
+
+def test_a_statement_that_has_seen_a_checkpoint_ahead_of_its_own_index_is_refused_for_now(sequencer, gateway, store):
+    size = sequencer.size
+    root = sequencer.newest.root
+    ahead = gateway.sign("open", gateway_open(), seen=Seen(size + 1, root))
+    at_the_edge = gateway.sign("open", gateway_open(), epoch=5, seen=Seen(size, root))
+    refused, admitted = admit(sequencer, gateway, ahead, at_the_edge)
+    assert (refused.rule, store.refusals()[-1].permanent) == ("checkpoint-ahead", False)
+    assert admitted.index >= size
+    assert isinstance(admit(sequencer, gateway, ahead)[0], Admitted)
+
+
+def gateway_open():
+    return Gateway().open().body
+
+
 def test_a_ledger_does_not_start_over_entries_that_lead_to_another_root(world, sequencer, gateway, store):
     admit(sequencer, gateway, gateway.open(), gateway.segment())
     sequencer.checkpoint()
-    store._db.execute("UPDATE entries SET entry = ? WHERE idx = 2", (bytes(32),))
+    store._db.execute("UPDATE entries SET entry = ? WHERE idx = 6", (bytes(32),))
     with pytest.raises(LogDamaged, match="do not lead to the root"):
         world.sequencer(store)
 

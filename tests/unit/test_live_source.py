@@ -250,7 +250,9 @@ def test_a_bus_that_cannot_be_opened_is_one_line(source, said):
 
 
 def test_an_interface_that_python_can_does_not_know_is_a_wrong_configuration_not_an_outage():
-    with pytest.raises(ConfigError, match="interface 'slcam' is none that python-can knows; take one of .*slcan") as caught:
+    with pytest.raises(
+        ConfigError, match=r"interface 'slcam' is none that python-can knows; take one of .*slcan"
+    ) as caught:
         LiveSource("slcam", "can0")
     assert caught.value.exit_code == 78
 

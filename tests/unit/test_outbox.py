@@ -55,7 +55,7 @@ def test_it_is_all_there_again_after_the_store_was_closed(tmp_path):
     with contextlib.closing(Outbox(tmp_path)) as second:
         assert (second.pending(PACK, 10), second.chain(sealed[-1].statement.envelope.kid), second.totals()) == before
         assert second.quarantined is None
-        assert not second.replaced
+        assert not second.replaced(sealed[-1].statement.envelope.kid)
 
 
 def test_a_recording_sealed_between_leaves_the_live_chain_s_cover_and_counters_alone(outbox):
@@ -97,6 +97,8 @@ def test_a_document_waits_for_the_proof_of_its_statement_and_then_for_its_archiv
     assert outbox.pending_documents(PACK, 10) == []
     totals = outbox.totals()
     assert (totals.documents_pending, totals.documents_stored) == (1, 1)
+    prove(outbox, ledger, second.statement.entry)
+    assert outbox.pending_documents(PACK, 10) == []
 
 
 def test_a_proof_ends_a_statement_s_way_once(outbox):
@@ -158,12 +160,40 @@ def test_an_open_can_name_the_pack_s_other_chains_as_many_as_fit(outbox):
     recorder(signer="the next key").start(reading(0), "test", FIRST_START, others)
 
 
-def test_starts_are_counted_over_all_processes(tmp_path):
-    counts = []
-    for _ in range(3):
-        with contextlib.closing(Outbox(tmp_path)) as opened:
-            counts.append(opened.count_start())
-    assert counts == [1, 2, 3]
+def test_births_rise_with_every_start_whatever_the_wall_clock_says_and_whatever_became_of_the_store(tmp_path):
+    births = []
+    for unix_ms in (1_900_000_000_000, 1_900_000_005_000, 0, 1_900_000_010_000):
+        with contextlib.closing(Outbox(tmp_path / "state")) as opened:
+            births.append(opened.first_birth(unix_ms))
+    with contextlib.closing(Outbox(tmp_path / "another")) as opened:
+        births.append(opened.first_birth(1_900_010_000_000))
+    assert births == sorted(set(births))
+    assert births[:2] == [1_900_000_000_000, 1_900_000_005_000]
+
+
+def test_a_key_that_the_ledger_does_not_know_leaves_the_queue_of_the_pack_s_other_key_alone(outbox):
+    unknown = recorder(signer="unbound key")
+    sealed = [*unknown.start(reading(0), "test", FIRST_START).sealed, *unknown.capture_started(reading(0)).sealed]
+    for second in range(300):
+        sealed += unknown.captured(frames(5_000_000 * second), 0, 5_000_000 * (second + 1), reading(0)).sealed
+    outbox.add(PACK, sealed)
+    bound = kept(outbox, 2)
+    bodies = [outbox.body(row) for row in outbox.pending(PACK, 256)]
+    assert bodies[256:] == [each.statement.encoded for each in bound]
+
+
+def test_a_document_refused_for_good_is_kept_counted_and_not_sent_again(outbox):
+    sealed = kept(outbox, 2)
+    ledger = ledger_of(sealed)
+    digest_of_held = sealed[2].statement.body.document
+    prove(outbox, ledger, sealed[1].statement.entry)
+    (row,) = outbox.documents_of(sealed[1].statement.body.document, PACK)
+    assert outbox.documents_of(digest_of_held, PACK) == []
+    assert outbox.documents_of(sealed[1].statement.body.document, "pack-2") == []
+    outbox.document_refused(row, "wrong-document: said by a test")
+    assert outbox.pending_documents(PACK, 10) == []
+    assert outbox.document(row) == sealed[1].document
+    assert (outbox.totals().documents_pending, outbox.totals().documents_refused) == (1, 1)
 
 
 def test_the_newest_checkpoint_s_note_is_kept(outbox):
@@ -203,8 +233,8 @@ def test_a_commit_is_on_the_disk_before_add_returns(outbox):
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT id FROM statements WHERE state = 'pending' AND pack = 'x' ORDER BY id LIMIT 256",
-        "SELECT id FROM documents WHERE state = 'pending' AND pack = 'x' ORDER BY id LIMIT 256",
+        "SELECT id FROM statements WHERE state = 'pending' AND kid = x'00' ORDER BY id LIMIT 256",
+        "SELECT id FROM documents WHERE state = 'pending' AND kid = x'00' ORDER BY id LIMIT 256",
         "SELECT state, count(*) FROM statements GROUP BY state",
         "SELECT state, count(*) FROM documents GROUP BY state",
     ],

@@ -1,7 +1,9 @@
 """Between the first start and now every moment is in a segment or in a gap that says why."""
 
-from agent.clock_watch import ClockWatch
+from agent.clock_watch import ClockChange, ClockWatch
+from agent.frames import Frames
 from agent.recorder import (
+    DAMAGED,
     FIRST_START,
     HOLE,
     INTERFACE_DOWN,
@@ -10,11 +12,13 @@ from agent.recorder import (
     RESTART,
     RESTARTED,
     STOPPED,
+    STORE_REPLACED,
+    Recorded,
     Recorder,
 )
 from agent.seal import Sealer
 from evidence import chain
-from evidence.bodies import Gap, Segment
+from evidence.bodies import Clock, Gap, Segment
 from evidence.chain import ChainHead
 from evidence.statement import Seen
 from tests.agent_world import POLICY, PROFILE, START_MS, binding, digest, frames, key, reading, recorder
@@ -136,6 +140,58 @@ def test_an_overflow_within_what_is_covered_already_is_said_without_running_back
     sealed += made.overflowed(5, S, 2 * S, reading(5 * S)).sealed
     assert story(sealed)[1:] == [("segment", 0, 0, 5000), ("gap", OVERFLOW, 5000, 5000)]
     assert sealed[-1].covered.boot_ms == 5000
+
+
+def test_an_overflow_while_nothing_is_captured_does_not_begin_to_capture():
+    made, sealed = listening()
+    sealed += made.interrupted(INTERFACE_DOWN, S, reading(S)).sealed
+    sealed += made.overflowed(5, 2 * S, 3 * S, reading(3 * S)).sealed
+    assert not made.capturing
+    assert story(sealed)[2:] == [("gap", INTERFACE_DOWN, 1000, 2000), ("gap", OVERFLOW, 2000, 3000)]
+
+
+def test_what_was_missed_within_a_millisecond_is_in_the_gap_and_not_in_the_segment_after_it():
+    made, sealed = started()
+    sealed += made.capture_started(reading(2_000_400)).sealed
+    sealed += made.interrupted(INTERFACE_DOWN, 3 * S, reading(3 * S)).sealed
+    sealed += made.interrupted(INTERFACE_DOWN, 4_000_001, reading(4_000_001)).sealed
+    sealed += made.stop(STOPPED, 5_000_999, reading(6 * S)).sealed
+    ends = [end_ms for kind, *_, end_ms in (line for line in story(sealed) if len(line) == 4)]
+    assert ends == [2001, 3000, 4001, 5001]
+
+
+def test_after_the_close_nothing_is_said_any_more_whatever_comes():
+    made, sealed = listening()
+    sealed += made.stop(STOPPED, 2 * S, reading(2 * S)).sealed
+    change = ClockChange(Clock(0, 1, 2, 2), reading(3 * S))
+    late = [
+        made.capture_started(reading(3 * S)),
+        made.captured(frames(3 * S), 0, 4 * S, reading(4 * S)),
+        made.interrupted(INTERFACE_DOWN, 4 * S, reading(4 * S)),
+        made.overflowed(5, 3 * S, 4 * S, reading(4 * S)),
+        made.hole(9 * S, reading(9 * S)),
+        made.clock_changed(change, reading(4 * S)),
+        made.stop(STOPPED, 5 * S, reading(5 * S)),
+    ]
+    assert late == [Recorded(())] * 7
+    assert not made.capturing
+
+
+def test_after_a_damaged_store_the_time_since_what_was_salvaged_is_a_gap_that_says_so():
+    made, sealed = listening()
+    sealed += made.stop(STOPPED, 2 * S, reading(2 * S)).sealed
+    last = sealed[-1]
+    again = carried_on(sealed)
+    again.start(reading(9 * S), "test", STORE_REPLACED)
+    (gap,) = again.capture_started(reading(9 * S)).sealed
+    assert (gap.statement.body.reason, gap.statement.body.start, gap.covered.boot_ms) == (DAMAGED, last.covered, 9000)
+
+
+def test_frames_too_short_or_in_no_message_are_counted():
+    made, _ = listening()
+    made.captured(frames(1, 2, identifier=0x101), 0, 10, reading(10))
+    made.captured(Frames.from_rows([(20, 0x100, 0, b"12")]), 0, 30, reading(30))
+    assert (made.unmapped, made.short) == (2, 1)
 
 
 def test_a_hole_in_a_recording_ends_the_segment_after_its_last_frame():
