@@ -120,9 +120,11 @@ class _Parts:
             known.counters if known and not replay else (),
             os.urandom,
         )
+        if replay:
+            return recorder, REPLAY
         if self.outbox.replaced(key.kid):
             return recorder, STORE_REPLACED
-        return recorder, REPLAY if replay else RESTARTED if known else FIRST_START
+        return recorder, RESTARTED if known else FIRST_START
 
     def profile(self, name: str) -> Profile:
         """A compiled profile by name, from the configured, the system's or the shipped folder."""

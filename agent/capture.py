@@ -128,8 +128,9 @@ class Capture:
                 opened_us = self._begin(self._clock_us())
                 self._read_on()
             except Exception as problem:  # noqa: BLE001 - a driver's surprise on one bus must not end the captures of the others
-                reason = self._judged(problem)
                 lasted_us = 0 if opened_us is None else self._heard_us - opened_us
+                self._breaks = 0 if lasted_us >= STABLE_US else self._breaks
+                reason = self._judged(problem, opened=opened_us is not None)
                 delay_s = FIRST_RETRY_S if lasted_us >= STABLE_US else delay_s
                 # What the adapter still held when it went away is lost: the gap begins where the last reading ended.
                 self._lose(self._clock_us() if opened_us is None else self._heard_us, reason)
@@ -137,11 +138,14 @@ class Capture:
                 self._stopping.wait(delay_s)
                 delay_s = min(LONGEST_RETRY_S, delay_s * 2)
 
-    def _judged(self, problem: Exception) -> str:
-        """Why the source is not there; what no adapter explains is raised again when it goes on without a frame between."""
+    def _judged(self, problem: Exception, *, opened: bool) -> str:
+        """Why the source is not there; what no adapter explains is raised again when it goes on without a frame between.
+
+        Not what fails in opening: that is one pack's driver, and must not end the captures of the others.
+        """
         if isinstance(problem, SourceError):
             return str(problem)
-        self._breaks += 1
+        self._breaks += opened
         if self._breaks >= MOST_BREAKS:
             raise problem
         return f"{type(problem).__name__}: {problem}"

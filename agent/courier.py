@@ -27,6 +27,8 @@ from link.presence import Presence
 from link.topics import Leaf
 
 LIVE_EXPIRY_S: Final = 300
+LEDGER_FORKED: Final = "ledger-forked"  # it has signed two logs
+CHAIN_BROKEN: Final = "chain-broken"  # a statement will never be proven: what follows it needs a new key to count
 _DAMAGED: Final = "is not what was written, the disk fails: it is kept and cannot be sent"
 _LOG: Final = logging.getLogger("packseal.agent")
 
@@ -69,7 +71,8 @@ class Courier:
         self._birth: int | None = None
         self._unannounced = False
         self._unheard: set[str] = set()
-        self._forked = outbox.fork() is not None
+        forked = {LEDGER_FORKED} if outbox.fork() is not None else set()
+        self._alarms = forked | ({CHAIN_BROKEN} if outbox.totals().never_proven else set())
         connection.subscribe(topics.answers_to(gateway))
 
     def handle(self, event: Event, now_s: float) -> None:
@@ -133,6 +136,7 @@ class Courier:
         if body is None:
             self._statements.settled(row)
             _LOG.error("%s: statement %d %s", pack, row, _DAMAGED)
+            self._alarm(CHAIN_BROKEN)
             return True
         topic = topics.anchor(self._gateway, pack)
         token = self.connection.publish(topic, body, qos=1, content_type="application/cose")
@@ -230,6 +234,8 @@ class Courier:
             self.carried.refusals += 1
             level = logging.ERROR if refusal.permanent else logging.WARNING
             _LOG.log(level, "%s: the ledger refuses statement %s: %s", pack, refusal.entry.hex()[:16], reason)
+            if refusal.permanent:
+                self._alarm(CHAIN_BROKEN)
 
     def _document_refusal(self, refusal: Refusal, pack: str, now_s: float) -> None:
         """A refusal of what is no statement of ours is one of a document, which it names by its digest, or of nothing."""
@@ -246,14 +252,21 @@ class Courier:
         """The ledger has shown us two logs: keep both notes, and say so for as long as they are kept."""
         _LOG.error("%s: both notes are kept as evidence", forked)
         self._outbox.remember_fork(forked.note)
-        self._unannounced = not self._forked
-        self._forked = True
+        self._alarm(LEDGER_FORKED)
+
+    def _alarm(self, what: str) -> None:
+        """Say on the state topic, from now on, what an operator has to look at."""
+        if what not in self._alarms:
+            self._alarms.add(what)
+            self._unannounced = not self._announce("online")
 
     def _announce(self, condition: presence.Condition) -> bool:
         """Say how we are; False if the link has no room for it now."""
         if self._birth is None:
             return True
-        facts = {"packs": len(self._packs)} | ({"alarm": "ledger-forked"} if self._forked else {})
+        facts: dict[str, str | int] = {"packs": len(self._packs)}
+        if self._alarms:
+            facts["alarm"] = ",".join(sorted(self._alarms))
         payload = Presence(condition, self._birth).payload(**facts)
         topic = topics.state(self._gateway)
         sent = self.connection.publish(topic, payload, qos=1, retain=True, content_type="application/json", text=True)

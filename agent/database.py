@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from agent import chain_state
 from agent.errors import AgentError, StoreError
+from evidence import statement
 from evidence.errors import FormatError
 from packseal.program import UNAVAILABLE
 
@@ -234,21 +235,25 @@ class Database:
 
 
 def _check_heads(connection: Connection) -> None:
-    """DatabaseError unless each chain ends in a whole statement of ours: a new epoch must not follow a rotten head.
+    """DatabaseError unless each chain ends in its newest statement, whole: a new epoch must not follow a rotten or old head.
 
     An end that was salvaged by its proof alone has lost its statement, until the next one follows it.
     """
     rows = connection.execute(
-        "SELECT c.pack, c.ledger, c.epoch, c.seq, c.entry, c.covered, c.counters, s.body, r.kid FROM chains c"
+        "SELECT c.pack, c.ledger, c.epoch, c.seq, c.entry, c.covered, c.counters, s.body, r.kid,"
+        " s.id = (SELECT max(id) FROM statements n WHERE n.kid = c.kid) FROM chains c"
         " LEFT JOIN statements s ON (s.kid, s.epoch, s.seq, s.entry) = (c.kid, c.epoch, c.seq, c.entry)"
         " LEFT JOIN replaced r ON r.kid = c.kid"
     ).fetchall()
-    for *chain, body, replaced in rows:
+    for *chain, body, replaced, newest in rows:
         try:
             known = chain_state.read(*chain)
         except FormatError as problem:
             raise sqlite3.DatabaseError(f"a chain's end is unreadable: {problem}") from None
         if body is None and replaced is not None:
             continue
-        if body is None or hashlib.sha256(body).digest() != known.entry:
+        if body is None or not newest or hashlib.sha256(body).digest() != known.entry:
             raise sqlite3.DatabaseError(f"the chain of {known.pack} does not end in its newest statement")
+        said = statement.read(body).envelope
+        if said.audience != known.ledger or not said.subject.endswith(f":pack/{known.pack}"):
+            raise sqlite3.DatabaseError(f"the chain of {known.pack} is not that of its newest statement")

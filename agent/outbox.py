@@ -26,7 +26,7 @@ BIRTHS_OF_A_START: Final = 1 << 20  # more connections than one process will eve
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts for status lines."""
+    """Counts for status lines. `never_proven` statements were refused for good or have rotted: their chain has a hole."""
 
     pending: int
     proven: int
@@ -35,6 +35,7 @@ class Totals:
     documents_stored: int
     documents_refused: int
     damaged: int
+    never_proven: int
 
 
 class Outbox:
@@ -124,7 +125,8 @@ class Outbox:
                     " counters = iif(excluded.covered IS NULL, counters, excluded.counters)",
                     (kid, pack, said.envelope.audience, said.epoch, said.seq, said.entry, covered, counters),
                 )
-                database.execute("DELETE FROM replaced WHERE kid = ?", (kid,))
+                if covers:
+                    database.execute("DELETE FROM replaced WHERE kid = ?", (kid,))
 
     def pending(self, pack: str, limit: int) -> list[int]:
         """The rows of the oldest statements that are neither proven nor refused, so many of each of the pack's keys."""
@@ -266,6 +268,7 @@ class Outbox:
             documents.get("stored", 0),
             documents.get("refused", 0),
             statements.get("damaged", 0) + documents.get("damaged", 0),
+            statements.get("damaged", 0) + statements.get("refused", 0),
         )
 
     def _queue(self, query: str, pack: str, limit: int) -> list[int]:

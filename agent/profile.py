@@ -23,7 +23,7 @@ SCHEMA_VERSION: Final = 1
 MAX_ELEMENTS: Final = 1024
 MAX_SELECTOR_BITS: Final = 16
 MAX_SIGNALS: Final = 512
-MAX_SCHEMA_BYTES: Final = 28 * 1024  # it travels in an open, a statement of at most 32 KiB
+MAX_SCHEMA_BYTES: Final = 20 * 1024  # it travels in an open, of at most 32 KiB, beside 64 counters and 64 chains
 _LOW: Final = -(2**63)
 _HIGH: Final = 2**63 - 1
 

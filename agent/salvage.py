@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agent import chain_state
@@ -113,8 +113,12 @@ def _chains(store: Connection, wreck: Wreck, ends: dict[KeyId, _End]) -> None:
     for _, kid, proven, *columns in wreck.rows(query):
         found = _told(*columns) if isinstance(kid, bytes) else None
         if found is not None and _can_be_followed(store, kid, proven, found):
+            end = ends.pop(KeyId(kid), None)
+            if end is not None and end.newest.entry == found.entry:
+                # What is signed says it best, whatever has become of the row beside it.
+                said = end.newest
+                found = replace(found, pack=_pack(said), ledger=said.envelope.audience, epoch=said.epoch, seq=said.seq)
             _keep(store, kid, found, proven)
-            ends.pop(KeyId(kid), None)
     for kid, end in ends.items():
         _keep(store, kid, end.state(), None)
 
@@ -144,12 +148,13 @@ def _told(
 
 
 def _can_be_followed(store: Connection, kid: bytes, proven: object, state: ChainState) -> bool:
-    """Whether the end is whole here, or lost here but in the ledger's log: nobody can be told to wait for another."""
-    here = store.execute(
-        "SELECT 1 FROM statements WHERE (kid, epoch, seq, entry) = (?, ?, ?, ?)",
-        (kid, state.epoch, state.seq, state.entry),
-    ).fetchone()
-    return here is not None or _proven_entry(proven) == state.entry
+    """Whether the end is the newest statement here, or lost here but in the ledger's log. An older one would be a fork."""
+    query = "SELECT entry FROM statements WHERE kid = ? ORDER BY id DESC LIMIT 1"
+    newest = store.execute(query, (kid,)).fetchone()
+    if newest is not None and newest[0] == state.entry:
+        return True
+    lost = store.execute("SELECT 1 FROM statements WHERE entry = ?", (state.entry,)).fetchone() is None
+    return lost and _proven_entry(proven) == state.entry
 
 
 def _proven_entry(text: object) -> Digest | None:

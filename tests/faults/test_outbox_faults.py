@@ -14,7 +14,7 @@ from agent.config import load
 from agent.database import InUse
 from agent.errors import StoreError
 from agent.outbox import Outbox
-from agent.recorder import STORE_REPLACED
+from agent.recorder import REPLAY
 from evidence import statement
 from tests.agent_world import PACK, Captured, Ledger, kept, key
 from tests.programs import run
@@ -302,7 +302,9 @@ def test_a_key_that_has_spoken_for_another_pack_is_refused_before_it_signs(confi
     assert "the key of pack-2 has already spoken for pack-1" in done.stderr
 
 
-def test_after_a_damaged_store_the_open_says_so(configured, tmp_path):
+def test_after_a_damaged_store_a_replay_says_that_it_is_one_and_leaves_it_to_the_next_live_open_to_say_so(
+    configured, tmp_path
+):
     recording = tmp_path / "drive.log"
     recording.write_text("(1700000000.000000) can0 594#0000000000000000\n")
     words = ("replay", "--pack", "pack-1", "--profile", "kona-ev", "--offline", str(recording))
@@ -315,7 +317,8 @@ def test_after_a_damaged_store_the_open_says_so(configured, tmp_path):
     assert "the outbox was damaged and is kept in" in done.stderr
     with contextlib.closing(Outbox(tmp_path / "state")) as outbox:
         first = statement.read(outbox.body(outbox.pending(PACK, 1)[0]))
-    assert (first.body.reason, first.prev) == (STORE_REPLACED, None)
+        assert outbox.replaced(first.envelope.kid)
+    assert (first.body.reason, first.prev) == (REPLAY, None)
 
 
 def test_a_chain_begun_for_another_ledger_is_refused_before_anything_is_signed(configured, tmp_path):

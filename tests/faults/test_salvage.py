@@ -159,7 +159,7 @@ def test_what_lay_in_the_write_ahead_log_only_is_salvaged_too(tmp_path):
         whole(sealed, gone_on(outbox))
 
 
-def test_a_replay_after_real_damage_goes_on_with_the_same_chain_and_says_so_once(tmp_path):
+def test_a_replay_after_real_damage_goes_on_with_the_same_chain_and_remains_a_replay(tmp_path):
     config = tmp_path / "agent.toml"
     config.write_text(
         f'gateway = "gw-1"\nregistrar = "packs.example,2026"\nstate_dir = "state"\n[ledger]\nkey = "{Ledger().name}"\n'
@@ -183,4 +183,16 @@ def test_a_replay_after_real_damage_goes_on_with_the_same_chain_and_says_so_once
     assert run("packseal-agent", *words).returncode == 0
     after = {each.entry: each for each in [*first, *statements()]}
     links = chain.in_order(after.values())
-    assert [each.body.reason for each in links if each.kind == "open"] == [3, STORE_REPLACED, 3]
+    assert [each.body.reason for each in links if each.kind == "open"] == [3, 3, 3]
+
+
+def test_a_chain_row_that_was_left_behind_is_noticed_and_the_chain_goes_on_from_its_newest_statement(tmp_path):
+    with contextlib.closing(Outbox(tmp_path)) as outbox:
+        sealed = kept(outbox, 6)
+    old = sealed[2].statement
+    with contextlib.closing(sqlite3.connect(tmp_path / "outbox.db")) as lost_write:
+        lost_write.execute("UPDATE chains SET seq = ?, entry = ?", (old.seq, old.entry))
+        lost_write.commit()
+    with contextlib.closing(Outbox(tmp_path)) as outbox:
+        assert outbox.quarantined is not None
+        assert outbox.chain(KID).entry == sealed[-1].statement.entry

@@ -237,6 +237,7 @@ def test_a_temporary_refusal_is_tried_again_and_a_permanent_one_is_the_end(stage
     scene.side.to_statement = lambda *_: None
     scene.answer(Leaf.REFUSAL, scene.side.ledger.refusal(entry, permanent=True, rule="wrong-ledger"))
     scene.until(lambda: outbox.states([entry]) == ["refused"])
+    scene.until(lambda: any(b"chain-broken" in state for state in scene.side.states))
     sent = scene.side.statements[entry]
     more = kept(outbox, 0, epoch=2)
     scene.until(lambda: scene.side.statements[more[0].statement.entry] >= 2)

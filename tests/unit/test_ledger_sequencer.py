@@ -157,6 +157,22 @@ def test_a_clock_that_leaps_ahead_adds_no_time_until_it_is_back(world, store, ca
     assert [word in caplog.text for word in ("leapt", "plausible again")] == [True, True]
 
 
+def test_a_leap_that_lasts_was_the_clock_being_set_right_and_is_believed_in_the_end(world, store):
+    boot = Clock(0)
+    sequencer = Sequencer(store, world.key, ORIGIN, now_ms=world.clock, progress_ms=boot)
+    gateway = Gateway()
+    world.register(sequencer, gateway)
+    before = sequencer.register.time_ms
+    world.clock.ms += 86_400_000
+    admit(sequencer, gateway, gateway.open())
+    for minute in range(1, 12):
+        world.clock.ms += 60_000
+        boot.ms += 60_000
+        admit(sequencer, gateway, gateway.segment())
+        assert (sequencer.register.time_ms == before) == (minute < 10)
+    assert sequencer.register.time_ms == world.clock.ms
+
+
 def test_a_clock_that_was_behind_the_log_is_believed_once_it_is_set_right(world, store):
     boot = Clock(0)
     world.clock.ms -= YEAR_MS
