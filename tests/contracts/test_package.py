@@ -12,8 +12,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("packseal-agent", "packseal-ledger", "packseal-sim", "packseal-tail", "packseal-verify")
 
-pytestmark = pytest.mark.xdist_group("package")
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):

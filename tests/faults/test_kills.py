@@ -42,7 +42,6 @@ def _without_a_line(sent_log, done):
     return doctored
 
 
-@pytest.mark.xdist_group("kills")
 def test_three_kills_of_agent_and_ledger_lose_no_frame_without_a_gap(tmp_path):
     _survives(tmp_path, rounds=3, seed=1)
 

@@ -15,8 +15,6 @@ from tests.shared import shared
 RECORDING = "canlogs/kona_pcan/230112-7-2019-pcan-ccan-power-off-on-ready-off.csv"
 FRAMES = 24_263
 
-pytestmark = pytest.mark.xdist_group("kona")
-
 
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory):

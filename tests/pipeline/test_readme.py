@@ -16,8 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 PROGRAMS = ("packseal-agent", "packseal-ledger", "packseal-sim", "packseal-tail", "packseal-verify")
 
-pytestmark = pytest.mark.xdist_group("readme")
-
 
 def _blocks():
     return re.findall(r"^```sh\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)

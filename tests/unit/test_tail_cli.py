@@ -20,7 +20,6 @@ from tests.agent_world import GATEWAY, PACK, REGISTRAR, ROOT, Captured, Ledger, 
 from tests.pipeline.link_watch import FAST
 from tests.programs import call, command, failed
 
-pytestmark = pytest.mark.xdist_group("tail")
 DEADLINE_S = 20
 
 
