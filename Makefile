@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DURATION ?= 30
 FOREVER ?= 0
 
-.PHONY: demo test check lint soak bench lock clean help
+.PHONY: demo test check lint soak explore lock clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,9 +24,11 @@ lint: $(VENV)/ready  ## ruff, mypy --strict, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-soak: $(VENV)/ready  ## the long tests: fifty kills each, every bit of a bundle, ten times the examples
+soak: $(VENV)/ready  ## the long tests: fifty kills each, every bit of a bundle
 	$(BIN)/python -m pytest -q -m soak
-	PACKSEAL_HYPOTHESIS=soak $(BIN)/python -m pytest -q -m "not soak" -n 2 --timeout 1800 tests/property
+
+explore: $(VENV)/ready  ## ten times the examples of the property tests, new ones each time
+	PACKSEAL_HYPOTHESIS=explore $(BIN)/python -m pytest -q -m "not soak" -n 2 --timeout 1800 tests/property
 
 lock: $(VENV)/ready  ## pin the development libraries anew, with hashes and without addresses
 	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
