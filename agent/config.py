@@ -155,7 +155,9 @@ def _rooted(config: AgentConfig, folder: Path) -> dict[str, object]:
 
 def _first(problem: ValidationError) -> str:
     """The first complaint as `key: what is wrong`, with what to do where the kind of error allows it."""
-    error = problem.errors(include_url=False, include_context=False)[0]
+    errors = problem.errors(include_url=False, include_context=False)
+    # A mistyped key shows twice, as one that is missing and one that is unknown: what was typed says more.
+    error = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     key = ".".join(str(part + 1) if isinstance(part, int) else part for part in error["loc"]) or "the file"
     match error["type"]:
         case "extra_forbidden":

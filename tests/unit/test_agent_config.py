@@ -128,3 +128,7 @@ def test_without_any_configuration_the_places_are_named(tmp_path, monkeypatch):
 def test_a_configuration_cannot_be_changed_after_it_was_read(write):
     with pytest.raises(ValueError, match="frozen"):
         config.load(write(LEAST)).gateway = "other"
+
+
+def test_a_mistyped_key_is_named_as_it_was_typed_though_the_right_one_is_missing_too(write):
+    assert complaint(write(LEAST.replace("gateway =", "gatewya ="))).startswith("gatewya: unknown key")
