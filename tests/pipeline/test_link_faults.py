@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import threading
 import time
 
 import pytest
@@ -110,6 +111,8 @@ def test_with_mqtt_5_demanded_a_refusal_is_permanent():
 def test_no_more_than_the_receive_maximum_is_ever_on_the_wire_unanswered():
     outstanding, most, answered = [], [], []
 
+    full = threading.Event()
+
     def script(peer):
         peer.receive()
         peer.send(b"\x20\x06\x00\x00\x03\x21\x00\x05")
@@ -119,6 +122,7 @@ def test_no_more_than_the_receive_maximum_is_ever_on_the_wire_unanswered():
                 outstanding.append(packet.packet_id)
                 most.append(len(outstanding))
             if len(outstanding) == 5:
+                full.wait(5)  # not before the window has been seen full
                 for packet_id in outstanding[:3]:
                     peer.send(bytes([PUBACK << 4, 2]) + packet_id)
                     answered.append(packet_id)
@@ -128,6 +132,7 @@ def test_no_more_than_the_receive_maximum_is_ever_on_the_wire_unanswered():
         watch = Watch(link)
         assert watch.next(Up).window == 5
         assert [link.publish("t", b"x", qos=1) is not None for _ in range(7)] == [True] * 5 + [False] * 2
+        full.set()
         while len(answered) < 40:
             link.publish("t", b"x", qos=1)
         assert max(most) == 5
