@@ -9,13 +9,13 @@ import sys
 from dataclasses import dataclass
 from types import FrameType
 
-from firmware_sim.candump_log import STDOUT, CandumpLog
-from firmware_sim.output import Output, nobody_asks
-from firmware_sim.playback import Playback
-from firmware_sim.recording import Recording
-from firmware_sim.sent_log import SentLog, boottime_us
-from firmware_sim.slcan_pty import SlcanPty
-from firmware_sim.stream import COARSE_STEP_US, STEP_US, Feed, Stream
+from firmware_sim.outputs.candump_log import STDOUT, CandumpLog
+from firmware_sim.outputs.output import Output, nobody_asks
+from firmware_sim.outputs.sent_log import SentLog, boottime_us
+from firmware_sim.outputs.slcan_pty import SlcanPty
+from firmware_sim.outputs.stream import COARSE_STEP_US, STEP_US, Feed, Stream
+from firmware_sim.play.playback import Playback
+from firmware_sim.play.recording import Recording
 from packseal.program import UsageError
 
 
@@ -48,10 +48,10 @@ class StopRequest:
 def simulation(options: argparse.Namespace) -> Programme:
     """A simulated pack as `packseal-sim run` describes it."""
     # Imported here so that playing a recording does not pay for numpy.
-    from firmware_sim.pack import SimulatedPack
-    from firmware_sim.physics import PackSpec
-    from firmware_sim.simulation import Simulation
-    from firmware_sim.tesla_model3 import messages
+    from firmware_sim.bus.simulation import Simulation
+    from firmware_sim.bus.tesla_model3 import messages
+    from firmware_sim.cells.physics import PackSpec
+    from firmware_sim.simulated_pack import SimulatedPack
 
     if options.out is None and options.speed is not None:
         raise UsageError("--speed is for --out; a bus runs in real time")
@@ -114,7 +114,7 @@ def _output(options: argparse.Namespace, sent_log: SentLog | None) -> Output:
     if options.channel is None:
         raise UsageError("--interface needs --channel")
     # python-can costs 27 MB and a tenth of a second; the other outputs do without.
-    from firmware_sim.python_can_bus import PythonCanBus
+    from firmware_sim.outputs.python_can_bus import PythonCanBus
 
     return PythonCanBus(options.interface, options.channel, options.bitrate, completed)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("agent", "evidence", "firmware_sim", "ledger", "link", "packseal")
 ADAPTERS = {
-    "can": {"agent": "agent/sources/python_can.py", "firmware_sim": "firmware_sim/python_can_bus.py"},
+    "can": {"agent": "agent/sources/python_can.py", "firmware_sim": "firmware_sim/outputs/python_can_bus.py"},
     "cantools": {"agent": "agent/profile_compile.py"},
     "paho": {"link": "link/session.py"},
     "psycopg": {},

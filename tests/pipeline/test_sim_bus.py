@@ -3,13 +3,13 @@
 import can
 import pytest
 
+from firmware_sim.bus.simulation import Simulation
+from firmware_sim.bus.tesla_model3 import messages
+from firmware_sim.cells.physics import PackSpec
 from firmware_sim.errors import OutputError
-from firmware_sim.pack import SimulatedPack
-from firmware_sim.physics import PackSpec
-from firmware_sim.python_can_bus import PythonCanBus
-from firmware_sim.simulation import Simulation
-from firmware_sim.stream import EVERYTHING_US, Stream
-from firmware_sim.tesla_model3 import messages
+from firmware_sim.outputs.python_can_bus import PythonCanBus
+from firmware_sim.outputs.stream import EVERYTHING_US, Stream
+from firmware_sim.simulated_pack import SimulatedPack
 
 
 def simulation(seconds):
@@ -36,8 +36,8 @@ def test_every_frame_of_the_pack_reaches_a_python_can_bus_in_order_and_in_its_ti
 
 
 def test_extended_and_remote_frames_keep_their_kind_on_the_bus(tmp_path):
-    from firmware_sim.playback import Playback
-    from firmware_sim.recording import Recording
+    from firmware_sim.play.playback import Playback
+    from firmware_sim.play.recording import Recording
 
     log = tmp_path / "kinds.log"
     log.write_text("(1.000000) can0 18DAF110#0102\n(1.000000) can0 7DF#R4\n")

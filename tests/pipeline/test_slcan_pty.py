@@ -13,7 +13,7 @@ import can
 import pytest
 import serial
 
-from firmware_sim.recording import Recording
+from firmware_sim.play.recording import Recording
 from tests.shared import ROOT
 
 SIM = [sys.executable, "-c", "import sys; from firmware_sim.cli import main; sys.exit(main())"]

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from firmware_sim.cli import main, parser
-from firmware_sim.recording import Recording
+from firmware_sim.play.recording import Recording
 
 
 def simulate(tmp_path, *options, name="a.log"):

@@ -3,12 +3,12 @@
 import cantools
 import pytest
 
-from firmware_sim.contactors import Stage
-from firmware_sim.driving import Mode
-from firmware_sim.message import Field
-from firmware_sim.pack import SimulatedPack
-from firmware_sim.physics import PackSpec
-from firmware_sim.tesla_model3 import alert_bit, messages
+from firmware_sim.bms.contactors import Stage
+from firmware_sim.bus.message import Field
+from firmware_sim.bus.tesla_model3 import alert_bit, messages
+from firmware_sim.car.driving import Mode
+from firmware_sim.cells.physics import PackSpec
+from firmware_sim.simulated_pack import SimulatedPack
 from tests.shared import shared
 
 SWAPPED = {33: 34, 34: 33}  # the published DBC has these two names the wrong way round

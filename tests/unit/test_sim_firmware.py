@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from firmware_sim.alerts import RULES, AlertMonitor, Vitals
-from firmware_sim.contactors import Coil, Contactors, Stage
-from firmware_sim.driving import DC_W, Demand, Mode
-from firmware_sim.firmware import Bms, Truth
-from firmware_sim.limits import Condition, limits_for
-from firmware_sim.pack import SimulatedPack
-from firmware_sim.physics import PackSpec
+from firmware_sim.bms.alerts import RULES, AlertMonitor, Vitals
+from firmware_sim.bms.contactors import Coil, Contactors, Stage
+from firmware_sim.bms.firmware import Bms, Truth
+from firmware_sim.bms.limits import Condition, limits_for
+from firmware_sim.car.driving import DC_W, Demand, Mode
+from firmware_sim.cells.physics import PackSpec
+from firmware_sim.simulated_pack import SimulatedPack
 
 HEALTHY = {
     "brick_min_v": 3.7,

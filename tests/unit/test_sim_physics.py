@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from firmware_sim.driving import DrivePattern, Mode
-from firmware_sim.physics import (
+from firmware_sim.car.driving import DrivePattern, Mode
+from firmware_sim.cells.physics import (
     OCV_SOC,
     OCV_VOLTS,
     DcLink,

@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.candump_log import log_line
+from firmware_sim.bus.frame import CanFrame
 from firmware_sim.errors import RecordingError
-from firmware_sim.frame import CanFrame
-from firmware_sim.playback import Playback
-from firmware_sim.recording import Recording, parse_candump
+from firmware_sim.outputs.candump_log import log_line
+from firmware_sim.play.playback import Playback
+from firmware_sim.play.recording import Recording, parse_candump
 from tests.shared import shared
 
 GVRET = "Time Stamp,ID,Extended,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8\n"

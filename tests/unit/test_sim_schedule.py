@@ -3,11 +3,11 @@ from collections import defaultdict
 
 import pytest
 
-from firmware_sim.pack import SimulatedPack
-from firmware_sim.physics import PackSpec
-from firmware_sim.schedule import FRAME_US, JITTER, Cycle, Schedule
-from firmware_sim.simulation import Simulation
-from firmware_sim.tesla_model3 import messages
+from firmware_sim.bus.schedule import FRAME_US, JITTER, Cycle, Schedule
+from firmware_sim.bus.simulation import Simulation
+from firmware_sim.bus.tesla_model3 import messages
+from firmware_sim.cells.physics import PackSpec
+from firmware_sim.simulated_pack import SimulatedPack
 
 
 def simulate(seed=1, seconds=3.0, chunk_us=1 << 40, cells=96):

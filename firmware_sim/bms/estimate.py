@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_sim.physics import OCV_SOC, OCV_VOLTS, Cells, stored_volt_fraction
+from firmware_sim.cells.physics import OCV_SOC, OCV_VOLTS, Cells, stored_volt_fraction
 
 SHUNT_STEP_A = 0.05
 SMOOTHING_S = 0.08

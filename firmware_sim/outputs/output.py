@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from firmware_sim.frame import CanFrame, TimedFrame
+from firmware_sim.bus.frame import CanFrame, TimedFrame
 
 Completed = Callable[[Sequence[CanFrame]], None]
 

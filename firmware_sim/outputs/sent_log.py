@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from firmware_sim.frame import CanFrame
+from firmware_sim.bus.frame import CanFrame
 from packseal.program import InputOutputError
 
 FLUSH_US = 50_000

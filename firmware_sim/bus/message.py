@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from firmware_sim.firmware import BmsReport
-from firmware_sim.frame import CanFrame
+from firmware_sim.bms.firmware import BmsReport
+from firmware_sim.bus.frame import CanFrame
 
 
 @dataclass(frozen=True, slots=True)

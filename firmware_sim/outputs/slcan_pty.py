@@ -19,10 +19,10 @@ import tty
 from collections.abc import Sequence
 from pathlib import Path
 
+from firmware_sim.bus.frame import CanFrame, TimedFrame
 from firmware_sim.errors import OutputError
-from firmware_sim.frame import CanFrame, TimedFrame
-from firmware_sim.lawicel import Adapter
-from firmware_sim.output import Completed, Tally, nobody_asks
+from firmware_sim.outputs.lawicel import Adapter
+from firmware_sim.outputs.output import Completed, Tally, nobody_asks
 
 READ_SIZE = 4_096
 MAX_READS = 4

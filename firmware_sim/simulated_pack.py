@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from firmware_sim.contactors import Stage
-from firmware_sim.driving import Demand, DrivePattern, Driver, Mode
-from firmware_sim.firmware import Bms, BmsReport, Truth
-from firmware_sim.physics import DcLink, PackPhysics, PackSpec
+from firmware_sim.bms.contactors import Stage
+from firmware_sim.bms.firmware import Bms, BmsReport, Truth
+from firmware_sim.car.driving import Demand, DrivePattern, Driver, Mode
+from firmware_sim.cells.physics import DcLink, PackPhysics, PackSpec
 
 STEP_US = 10_000
 STEP_S = STEP_US / 1e6

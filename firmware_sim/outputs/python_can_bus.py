@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import can
 
+from firmware_sim.bus.frame import TimedFrame
 from firmware_sim.errors import OutputError
-from firmware_sim.frame import TimedFrame
-from firmware_sim.output import Completed, Tally, nobody_asks
+from firmware_sim.outputs.output import Completed, Tally, nobody_asks
 
 DRAIN = 200
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from firmware_sim.firmware import BmsReport
-from firmware_sim.frame import TimedFrame
-from firmware_sim.message import Message
-from firmware_sim.pack import SimulatedPack
-from firmware_sim.schedule import Cycle, Schedule
+from firmware_sim.bms.firmware import BmsReport
+from firmware_sim.bus.frame import TimedFrame
+from firmware_sim.bus.message import Message
+from firmware_sim.bus.schedule import Cycle, Schedule
+from firmware_sim.simulated_pack import SimulatedPack
 
 
 @dataclass(slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
+from firmware_sim.bus.frame import CanFrame
 from firmware_sim.errors import RecordingError
-from firmware_sim.frame import CanFrame
 from packseal.program import InputOutputError
 
 MAX_LINE = 4_096

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from firmware_sim.contactors import Coil, Stage
-from firmware_sim.driving import Mode
-from firmware_sim.firmware import BmsReport
+from firmware_sim.bms.contactors import Coil, Stage
+from firmware_sim.bms.firmware import BmsReport
+from firmware_sim.car.driving import Mode
 
 CONTACTOR_SET = {Stage.OPEN: 1, Stage.PRECHARGE: 2, Stage.BLOCKED: 3, Stage.OPENING: 4, Stage.CLOSED: 5}
 BMS_CONTACTOR = {Stage.OPEN: 1, Stage.OPENING: 2, Stage.PRECHARGE: 3, Stage.CLOSED: 4, Stage.BLOCKED: 6}

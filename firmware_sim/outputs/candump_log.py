@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from firmware_sim.frame import CanFrame, TimedFrame
-from firmware_sim.output import Completed, Tally, nobody_asks
+from firmware_sim.bus.frame import CanFrame, TimedFrame
+from firmware_sim.outputs.output import Completed, Tally, nobody_asks
 from packseal.program import InputOutputError
 
 STDOUT = "-"

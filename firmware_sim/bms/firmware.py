@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_sim.alerts import AlertMonitor, Vitals
-from firmware_sim.contactors import ContactorReport, Contactors, Stage
-from firmware_sim.driving import Mode
-from firmware_sim.estimate import ChargeEstimate, Energy, LifetimeEnergy, Shunt, energy_of
-from firmware_sim.limits import Condition, Limits, limits_for
-from firmware_sim.physics import Cells
+from firmware_sim.bms.alerts import AlertMonitor, Vitals
+from firmware_sim.bms.contactors import ContactorReport, Contactors, Stage
+from firmware_sim.bms.estimate import ChargeEstimate, Energy, LifetimeEnergy, Shunt, energy_of
+from firmware_sim.bms.limits import Condition, Limits, limits_for
+from firmware_sim.car.driving import Mode
+from firmware_sim.cells.physics import Cells
 
 SLOW_S = 0.1
 SENSORS = 8

@@ -11,7 +11,7 @@ import enum
 import re
 from dataclasses import dataclass, field
 
-from firmware_sim.frame import CanFrame
+from firmware_sim.bus.frame import CanFrame
 
 OK = b"\r"
 BELL = b"\a"

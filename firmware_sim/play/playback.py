@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from firmware_sim.bus.frame import TimedFrame
 from firmware_sim.errors import RecordingError
-from firmware_sim.frame import TimedFrame
-from firmware_sim.recording import Recording
+from firmware_sim.play.recording import Recording
 
 LOOP_PAUSE_US = 1_000
 

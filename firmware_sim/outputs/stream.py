@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from firmware_sim.frame import TimedFrame
-from firmware_sim.output import Output
-from firmware_sim.sent_log import SentLog, boottime_us
+from firmware_sim.bus.frame import TimedFrame
+from firmware_sim.outputs.output import Output
+from firmware_sim.outputs.sent_log import SentLog, boottime_us
 
 STEP_US = 5_000
 COARSE_STEP_US = 16_000  # the latency timer of a common USB serial chip: spares two thirds of the wake-ups

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from firmware_sim import tesla_states as states
-from firmware_sim.contactors import Stage
-from firmware_sim.driving import Mode
-from firmware_sim.firmware import BmsReport
-from firmware_sim.message import Field, Message
+from firmware_sim.bms.contactors import Stage
+from firmware_sim.bms.firmware import BmsReport
+from firmware_sim.bus import tesla_states as states
+from firmware_sim.bus.message import Field, Message
+from firmware_sim.car.driving import Mode
 
 F = Field
 M = Message

@@ -1,0 +1,1 @@
+"""Whatever asks something of the pack: driving, charging, parking, loads outside the car."""
