@@ -1,4 +1,4 @@
-"""The simulator's composition root: options in, a feed on an output, a summary at the end."""
+"""The simulator's composition root: a programme on an output, a summary at the end."""
 
 from __future__ import annotations
 
@@ -6,27 +6,56 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
-from firmware_sim.outputs.candump_log import STDOUT, CandumpLog
+from firmware_sim.outputs.candump_log import STDOUT
+from firmware_sim.outputs.files import file_output
 from firmware_sim.outputs.output import Output, nobody_asks
 from firmware_sim.outputs.sent_log import SentLog, boottime_us
 from firmware_sim.outputs.slcan_pty import SlcanPty
-from firmware_sim.outputs.stream import COARSE_STEP_US, STEP_US, Feed, Stream
-from firmware_sim.play.playback import Playback
+from firmware_sim.outputs.stream import STEP_US, Feed, Listener, Stream
 from firmware_sim.play.recording import Recording
 from packseal.program import UsageError
+
+Counts = Mapping[str, object]
+
+
+def nothing() -> None:
+    """What is done when nothing is to be done."""
+
+
+def straight(output: Output) -> Output:
+    """The way to an output that nothing stands in."""
+    return output
+
+
+def no_counts() -> Counts:
+    """The summary of a programme that has nothing to add."""
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """What is to be sent, at which factor of its own times (0: as fast as it is taken), and from which file."""
+    """What is to be sent, at which factor of its own times (0: as fast as it is taken), and from which file.
+
+    Frames go `through` something to the output; `listeners` answer what others send; `attendants` are called in every
+    step. `opening` is called at the beginning and says what it has opened, `close` at the end, whatever the end; then
+    `counts` adds to the summary.
+    """
 
     feed: Feed
     speed: float
     recording: Recording | None = None
     step_us: int = STEP_US
+    start_us: int = 0
+    through: Callable[[Output], Output] = straight
+    listeners: tuple[Listener, ...] = ()
+    attendants: tuple[Callable[[], None], ...] = ()
+    opening: Callable[[], tuple[str, ...]] = tuple
+    close: Callable[[], None] = nothing
+    counts: Callable[[], Counts] = no_counts
 
 
 class StopRequest:
@@ -45,42 +74,11 @@ class StopRequest:
         self._asked = True
 
 
-def simulation(options: argparse.Namespace) -> Programme:
-    """A simulated pack as `packseal-sim run` describes it."""
-    # Imported here so that playing a recording does not pay for numpy.
-    from firmware_sim.bus.simulation import Simulation
-    from firmware_sim.bus.tesla_model3 import messages
-    from firmware_sim.cells.physics import PackSpec
-    from firmware_sim.simulated_pack import SimulatedPack
-
-    if options.out is None and options.speed is not None:
-        raise UsageError("--speed is for --out; a bus runs in real time")
-    if options.out not in (None, STDOUT) and not options.duration and not options.speed:
-        raise UsageError("--out without an end fills the disk: give --duration or --speed")
-    spec = PackSpec(cells=options.cells, soc=options.soc, ambient_c=options.ambient)
-    duration_us = round(options.duration * 1e6) or None
-    feed = Simulation(SimulatedPack(spec, options.seed), messages(spec.cells), duration_us)
-    speed = 1.0 if options.out is None else options.speed or 0.0
-    return Programme(feed, speed, step_us=COARSE_STEP_US)
-
-
-def playback(options: argparse.Namespace) -> Programme:
-    """A recording as `packseal-sim play` describes it."""
-    pace = options.pace
-    if pace is None:
-        pace = 1.0 if options.out is None else 0.0
-    if options.out not in (None, STDOUT) and options.loop and not pace and not options.max_rate:
-        raise UsageError("--loop into a file fills the disk: give --pace or --max-rate")
-    recording = Recording(options.log)
-    feed = Playback(recording, options.bus_number, options.loop, pace, options.max_rate)
-    return Programme(feed, 1.0 if pace or options.max_rate else 0.0, recording)
-
-
-def run(programme: Programme, options: argparse.Namespace) -> None:
+def run(programme: Programme, options: argparse.Namespace, stopped: StopRequest | None = None) -> None:
     """Open the output, stream, close everything, and print the summary."""
-    stopped = StopRequest()
+    stopped = stopped or StopRequest()
     sent_log = SentLog(options.sent_log) if options.sent_log else None
-    output = _output(options, sent_log)
+    output = programme.through(_output(programme, options, sent_log))
     stream = Stream(
         programme.feed,
         output,
@@ -90,27 +88,32 @@ def run(programme: Programme, options: argparse.Namespace) -> None:
         linger_us=round(options.linger * 1e6),
         step_us=programme.step_us,
         sent_log=sent_log,
+        listeners=programme.listeners,
+        attendants=programme.attendants,
     )
     begin = boottime_us()
     try:
-        print(f"packseal-sim: {output.open()}", file=sys.stderr, flush=True)
+        for line in (*programme.opening(), output.open()):
+            print(f"packseal-sim: {line}", file=sys.stderr, flush=True)
         stream.run()
     finally:
         try:
             output.close()
         finally:
-            if sent_log is not None:
-                sent_log.close()
-    _summarise(stream, programme.recording, (boottime_us() - begin) / 1e6, options)
+            try:
+                if sent_log is not None:
+                    sent_log.close()
+            finally:
+                programme.close()
+    _summarise(stream, programme, (boottime_us() - begin) / 1e6, options)
 
 
-def _output(options: argparse.Namespace, sent_log: SentLog | None) -> Output:
+def _output(programme: Programme, options: argparse.Namespace, sent_log: SentLog | None) -> Output:
     completed = sent_log.record if sent_log else nobody_asks
     if options.slcan_link is not None:
         return SlcanPty(options.slcan_link, completed)
     if options.out is not None:
-        start_us = round(getattr(options, "start", 0.0) * 1e6)
-        return CandumpLog(options.out, options.channel or "can0", start_us, completed)
+        return file_output(options.out, options.channel or "can0", programme.start_us, completed)
     if options.channel is None:
         raise UsageError("--interface needs --channel")
     # python-can costs 27 MB and a tenth of a second; the other outputs do without.
@@ -119,10 +122,10 @@ def _output(options: argparse.Namespace, sent_log: SentLog | None) -> Output:
     return PythonCanBus(options.interface, options.channel, options.bitrate, completed)
 
 
-def _summarise(stream: Stream, recording: Recording | None, seconds: float, options: argparse.Namespace) -> None:
-    tally = stream.output.tally
+def _summarise(stream: Stream, programme: Programme, seconds: float, options: argparse.Namespace) -> None:
+    tally, recording = stream.output.tally, programme.recording
     malformed = recording.malformed if recording else 0
-    counts: dict[str, int | float] = {
+    counts = {
         "written": tally.written,
         "dropped": tally.dropped,
         "unheard": tally.unheard,
@@ -130,6 +133,7 @@ def _summarise(stream: Stream, recording: Recording | None, seconds: float, opti
         "malformed": malformed,
         "stalls": stream.stalls,
         "seconds": round(seconds, 3),
+        **programme.counts(),
     }
     for complaint in recording.complaints if recording else ():
         print(f"packseal-sim: {complaint}; skipped", file=sys.stderr)

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from evidence import names
 from evidence.errors import FormatError
 from evidence.keys import NamedKey
 from evidence.merkle import Digest
-from ledger import bundles, desk, founding, keyfiles, logcheck, registration, show
+from evidence.register import Register
+from ledger import bulk, bundles, desk, founding, keyfiles, logcheck, registration, show
+from ledger.bulk import Bulk, Line, Progress
 from ledger.bundles import Made, Wanted
 from ledger.clock import unix_ms
 from ledger.config import LARGEST_DOCUMENT, Config
@@ -117,6 +120,24 @@ def register(config: Config, wanted: PackWanted) -> Iterator[str]:
             yield f"{step.text}: " + (f"already entry {step.at}" if step.act is None else f"entry {next(placed)}")
 
 
+def register_list(config: Config, source: Path, party: str | None) -> Iterator[Progress]:
+    """Bring every line of a list into the register; the progress after each batch."""
+    with source.open("rb") as file, desk.opened(config.folder) as ledger, Reader(config.folder) as reader:
+        policy = founding.read_policy(reader)
+        signer = party or founding.only_party(config.folder)
+        with _configured():
+            registrar = names.Registrar(policy.registrar)
+            speaker = registrar.party(signer)
+        key = keyfiles.load(config.folder, founding.party_key(signer))
+
+        def load() -> Register:
+            log = Log(reader, NamedKey(policy.origin, policy.ledger_key))
+            log.replay_register(reader.size())
+            return log.register
+
+        yield from Bulk(ledger, load, registrar, speaker, key, int(time.time())).run(_lines(file))
+
+
 def packs(config: Config, pack: str | None) -> list[PackShown]:
     """What the register says of all packs, or of one."""
     with Reader(config.folder) as reader, _configured():
@@ -162,6 +183,16 @@ def _only_key(given: str) -> NamedKey:
     if len(keys) != 1:
         raise UsageError(f"{given}: one key is wanted, this file holds {len(keys)}")
     return keys[0]
+
+
+def _lines(file: IO[bytes]) -> Iterator[Line]:
+    """Numbered lines, of which none is read further than it may be long."""
+    number = 0
+    while line := file.readline(bulk.LONGEST_LINE + 2):
+        number += 1
+        yield number, line
+        while len(line) > bulk.LONGEST_LINE and not line.endswith(b"\n"):
+            line = file.readline(bulk.LONGEST_LINE)
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from typing import Final
 
 from evidence.merkle import Digest
 from ledger import app, config
+from ledger.bulk import Progress
 from ledger.config import Config
+from ledger.errors import ActRefused
 from packseal import program
 from packseal.program import Parser, UsageError
 from packseal.version import __version__
@@ -62,11 +64,34 @@ def _say_ready(origin: str, url: str) -> None:
 
 
 def _register(settings: Config, chosen: argparse.Namespace) -> int:
+    if chosen.source is not None:
+        return _register_list(settings, chosen)
+    if chosen.pack is None:
+        raise UsageError("register needs --pack, or a list with --from")
     if chosen.key is not None and chosen.gateway is None:
         raise UsageError("--key needs --gateway: a key speaks for a pack at a gateway")
     wanted = app.PackWanted(chosen.pack, chosen.gateway, chosen.key, tuple(chosen.attribute), chosen.party)
     for line in app.register(settings, wanted):
         print(line)
+    return program.OK
+
+
+def _register_list(settings: Config, chosen: argparse.Namespace) -> int:
+    if chosen.pack or chosen.gateway or chosen.key or chosen.attribute:
+        raise UsageError("--from takes packs, gateways, keys and attributes from the list, not from the command line")
+    done = Progress()
+    for done in app.register_list(settings, chosen.source, chosen.party):
+        for refusal in done.refusals:
+            print(program.printable(f"{chosen.source}:{refusal.line}: {refusal.reason}"))
+        if sys.stderr.isatty():
+            print(f"{PROGRAM}: {done.lines} lines, {done.acts} new acts", file=sys.stderr)
+    print(
+        f"{done.lines - done.refused} of {done.lines} registrations stand: {done.acts} new acts, "
+        f"{done.standing} were there already, {done.refused} refused",
+        flush=True,
+    )
+    if done.refused:
+        raise ActRefused(f"{chosen.source}: {done.refused} of {done.lines} registrations are refused, see above")
     return program.OK
 
 
@@ -178,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
         "bring a pack, its gateway and its key into the register, as far as they are not there yet",
         "register --state-dir ./ledger --pack pack-1 --gateway gw-1 --key pack-1.pub --attribute model=LR75",
     )
-    register.add_argument("--pack", required=True, metavar="ID", help="identifier of the pack")
+    register.add_argument("--pack", metavar="ID", help="identifier of the pack")
     register.add_argument("--gateway", metavar="ID", help="identifier of the gateway in its car")
     register.add_argument("--key", metavar="VKEY|FILE", help="the pack's verifier key (packseal-agent keys show)")
     register.add_argument(
@@ -186,6 +211,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     register.add_argument(
         "--party", metavar="ID", help="who signs, the titleholder (default: the one whose key is here)"
+    )
+
+    register.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        metavar="FILE",
+        help='register a whole list: on each line JSON such as {"pack": "p-1", "gateway": "gw-1", "key": VKEY, '
+        '"attributes": {"model": "LR75"}}',
     )
 
     show = command("show", "what the register says of a pack, with the log index that proves it", "show pack-1 --json")

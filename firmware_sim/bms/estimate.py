@@ -1,99 +1,167 @@
-"""What the BMS makes of its sensors: current through an imperfect shunt, state of charge, lifetime energy.
+"""What the BMS makes of its sensors: state of charge and capacity of every brick, and the energy that follows from them.
 
-Pure. It sees measurements only; that its state of charge drifts from the truth is the point.
+Pure. It sees measurements only; that its state of charge drifts from the truth is the point. Coulombs are counted;
+a rested voltage draws the count back where the voltage curve is steep enough to tell (on the plateau of an LFP cell it
+is not); and from one such rest to the next the capacity is learned.
 """
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_sim.cells.physics import OCV_SOC, OCV_VOLTS, Cells, stored_volt_fraction
+from firmware_sim.bms.report import Charge, Energy
+from firmware_sim.bms.sensors import Readings
+from firmware_sim.cells.chemistry import Chemistry
 
-SHUNT_STEP_A = 0.05
-SMOOTHING_S = 0.08
-REST_S = 90.0
-REST_A = 1.0
+AS_PER_AH = 3_600.0
+REST_C = 1 / 200  # below this multiple of the capacity per hour the pack rests
+REST_FROM_S = 60.0
+REST_FULLY_S = 900.0
+PULL_S = 120.0
+LOOK_S = 1.0
+FLAT_V = 0.2  # volts over the whole charge: less tells nothing, more than steep tells all
+STEEP_V = 0.4
+LEARN_FROM = 0.2  # of the charge, between two rests
+LEARN_SHARE = 0.3
+CAPACITY_RANGE = (0.2, 1.2)  # of the rated one; beyond it a rest has not been one
+ANCHOR_KEPT_S = 5 * 86_400.0  # a shunt's offset makes older ones worthless
+RESERVE = 0.045  # of the charge is below the driver's zero
 
 
-@dataclass(slots=True)
-class Shunt:
-    """A current sensor with gain and offset errors drawn once, and noise and quantisation on every reading."""
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A rest at which the voltage told the charge: the charge then, and the charge counted until then."""
 
-    source: random.Random
-    offset_a: float = field(init=False)
-    gain: float = field(init=False)
-    raw_a: float = 0.0
-    smooth_a: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.offset_a = self.source.gauss(0.0, 0.12)
-        self.gain = self.source.gauss(1.0, 0.002)
-
-    def read(self, current_a: float, dt_s: float) -> None:
-        """Take one reading of the true current: sets `raw_a` and the low-pass `smooth_a`."""
-        reading = current_a * self.gain + self.offset_a + self.source.gauss(0.0, 0.15)
-        self.raw_a = round(reading / SHUNT_STEP_A) * SHUNT_STEP_A
-        self.smooth_a += (self.raw_a - self.smooth_a) * min(1.0, dt_s / SMOOTHING_S)
+    soc: Readings
+    counted_as: Readings
 
 
 @dataclass(slots=True)
 class ChargeEstimate:
-    """State of charge of every brick by counting coulombs, drawn to the rested voltage when the pack rests."""
+    """State of charge and capacity of every brick, begun from voltages that are taken for rested ones.
 
+    `capacity_ah` is the mean brick's, as it is believed at first and as it is learned.
+    """
+
+    chemistry: Chemistry
+    rated_ah: float
     capacity_ah: float
-    rested_volts: Cells
-    soc: Cells = field(init=False)
-    _rested_s: float = 0.0
+    rested_volts: Readings
+    soc: Readings = field(init=False)
+    capacity_as: Readings = field(init=False)
+    rested_s: float = 0.0
+    _per_as: Readings = field(init=False)
+    _through_as: float = 0.0
+    _bled_as: Readings = field(init=False)
+    _since_look_s: float = 0.0
+    _since_anchor_s: float = 0.0
+    _anchor: Anchor | None = None
 
     def __post_init__(self) -> None:
-        self.soc = self._from_voltage(self.rested_volts)
+        measured = self.chemistry.soc_at(self.rested_volts)
+        # Where a brick's own voltage tells little, the mean of all tells more.
+        steepness = self._steepness(measured)
+        self.soc = steepness * measured + (1.0 - steepness) * float(measured.mean())
+        self.capacity_as = np.full(len(self.soc), self.capacity_ah * AS_PER_AH)
+        self._per_as = 1.0 / self.capacity_as
+        self._bled_as = np.zeros(len(self.soc))
 
-    def step(self, charge_as: float, volts: Cells, dt_s: float) -> None:
-        """Count `charge_as` coulombs into the battery over `dt_s`; `volts` are the bricks' measured voltages."""
-        self.soc = self.soc + charge_as / (self.capacity_ah * 3_600.0)
-        self._rested_s = self._rested_s + dt_s if abs(charge_as) < REST_A * dt_s else 0.0
-        if self._rested_s > REST_S:
-            self.soc = self.soc + (self._from_voltage(volts) - self.soc) * min(1.0, dt_s / 30.0)
+    def step(self, charge_as: float, bled_as: Readings | None, volts: Readings, dt_s: float) -> None:
+        """Count what went into all bricks and what each bled over `dt_s`; `volts` are their voltages at its end."""
+        if charge_as:
+            self.soc = self.soc + charge_as * self._per_as
+            self._through_as += charge_as
+        if bled_as is not None:
+            self.soc = self.soc - bled_as * self._per_as
+            self._bled_as = self._bled_as + bled_as
+        self._since_anchor_s += dt_s
+        if abs(charge_as) > REST_C * self.rated_ah * dt_s:
+            self.rested_s = self._since_look_s = 0.0
+            return
+        self.rested_s += dt_s
+        self._since_look_s += dt_s
+        if self.rested_s > REST_FROM_S and self._since_look_s >= LOOK_S:
+            self._look(volts, self._since_look_s)
+            self._since_look_s = 0.0
 
-    @staticmethod
-    def _from_voltage(volts: Cells) -> Cells:
-        soc: Cells = np.interp(volts, OCV_VOLTS, OCV_SOC)
-        return soc
+    def sleep(self, dt_s: float) -> None:
+        """Time passes unmeasured, the contactors open."""
+        self.rested_s += dt_s
+        self._since_look_s += dt_s
+        self._since_anchor_s += dt_s
 
+    def full(self) -> None:
+        """The charge has ended by voltage and current: where the curve is flat elsewhere, that is a better witness."""
+        if self._steepness(np.array([0.5]))[0] < 0.5:
+            self.soc = self.soc + (1.0 - float(self.soc.max()))
 
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Energy as the BMS reports it, kWh."""
+    def charge(self) -> Charge:
+        """The state of charge as it is reported: fractions, and for the driver what can be used of it."""
+        soc = self.soc
+        low, high = float(np.minimum.reduce(soc)), float(np.maximum.reduce(soc))
+        mean = float(np.add.reduce(soc)) / len(soc)
+        # The string is empty with its emptiest brick and full with its fullest.
+        usable = low / max(1e-6, 1.0 + low - high)
+        shown = (usable - RESERVE) / (1.0 - RESERVE)
+        return Charge(_fraction(low), _fraction(mean), _fraction(high), _fraction(shown))
 
-    begin_of_life_kwh: float
-    full_kwh: float
-    remaining_kwh: float
-    buffer_kwh: float
-    to_charged_kwh: float
+    def _look(self, volts: Readings, dt_s: float) -> None:
+        measured = self.chemistry.soc_at(volts)
+        steepness = self._steepness(measured)
+        certainty = (self.rested_s - REST_FROM_S) / (REST_FULLY_S - REST_FROM_S)
+        weight = min(1.0, certainty) * min(1.0, dt_s / PULL_S)
+        self.soc = self.soc + (measured - self.soc) * (steepness * weight)
+        if certainty >= 1.0 and float(steepness.min()) > 0.9:
+            self._learn(measured)
 
+    def _steepness(self, soc: Readings) -> Readings:
+        slope = self.chemistry.curve(soc)[1]
+        steep: Readings = np.minimum(1.0, np.maximum(0.0, (slope - FLAT_V) / (STEEP_V - FLAT_V)))
+        return steep
 
-def energy_of(capacity_ah: float, rated_ah: float, cells: int, soc: float) -> Energy:
-    """Energy of `cells` bricks of `capacity_ah` at a mean state of charge, by the rested voltage curve."""
-    whole = float(stored_volt_fraction(np.ones(1))[0]) * cells / 1_000.0
-    left = float(stored_volt_fraction(np.array([soc]))[0]) * cells / 1_000.0
-    full, remaining = whole * capacity_ah, max(0.0, left * capacity_ah)
-    return Energy(whole * rated_ah, full, remaining, full * 0.045, max(0.0, full - remaining))
+    def _learn(self, measured: Readings) -> None:
+        now, before = Anchor(measured, self._through_as - self._bled_as), self._anchor
+        if before is None:
+            self._anchor, self._since_anchor_s = now, 0.0
+            return
+        moved = now.soc - before.soc
+        swing = abs(float(moved.mean()))
+        if swing >= LEARN_FROM:
+            lowest, highest = (share * self.rated_ah * AS_PER_AH for share in CAPACITY_RANGE)
+            tells = np.abs(moved) > LEARN_FROM / 2
+            found = (now.counted_as - before.counted_as) / np.where(tells, moved, 1.0)
+            found = np.where(tells, np.clip(found, lowest, highest), self.capacity_as)
+            self.capacity_as = self.capacity_as + (found - self.capacity_as) * (LEARN_SHARE * min(1.0, swing))
+            self._per_as = 1.0 / self.capacity_as
+            self.capacity_ah = float(self.capacity_as.mean()) / AS_PER_AH
+        if swing >= LEARN_FROM or self._since_anchor_s > ANCHOR_KEPT_S:
+            self._anchor, self._since_anchor_s = now, 0.0
 
 
 @dataclass(slots=True)
-class LifetimeEnergy:
-    """The odometers of energy, from measured voltage and current; they never go back."""
+class EnergyScale:
+    """Energy of a string of `cells` by the rested voltage curve, as a table: asked ten times a second."""
 
-    charged_kwh: float
-    discharged_kwh: float
+    chemistry: Chemistry
+    cells: int
+    rated_ah: float
+    _kwh_per_ah: list[float] = field(init=False)
 
-    def add(self, power_w: float, dt_s: float) -> None:
-        """Add power into the battery over `dt_s`."""
-        kwh = power_w * dt_s / 3.6e6
-        if kwh >= 0:
-            self.charged_kwh += kwh
-        else:
-            self.discharged_kwh -= kwh
+    def __post_init__(self) -> None:
+        points = np.linspace(0.0, 1.0, 1_001)
+        table: Readings = self.chemistry.stored_volt_fraction(points) * self.cells / 1_000.0
+        self._kwh_per_ah = (table - table[0]).tolist()
+
+    def energy(self, capacity_ah: float, soc: float) -> Energy:
+        """The energies of bricks of `capacity_ah` at a state of charge from 0 to 1."""
+        table = self._kwh_per_ah
+        left = min(999, int(soc * 1_000.0))
+        remaining = capacity_ah * (table[left] + (table[left + 1] - table[left]) * (soc * 1_000.0 - left))
+        full = capacity_ah * table[-1]
+        return Energy(self.rated_ah * table[-1], full, remaining, full * RESERVE, full - remaining)
+
+
+def _fraction(value: float) -> float:
+    return min(1.0, max(0.0, value))

@@ -1,195 +1,307 @@
-"""The battery management system: it senses, estimates, limits, warns, and works the contactors.
+"""The battery management system: it senses, estimates, limits, warns, balances, sleeps, and works the contactors.
 
-Pure. A fast task (10 ms) reads the shunt and the pack voltage and steps the contactors; a slow one (100 ms) scans the
-bricks and thermistors and judges. It sees the truth only through its sensors; how a report is put on a bus is the
-encoder's business.
+Pure. A fast task (10 ms) reads the shunt and the pack voltage and steps the contactors; a slow one, on whole multiples
+of 100 ms since the pack's beginning, scans the bricks and thermistors and judges. It sees the truth only through its
+sensors; how a report is put on a bus is the encoder's business. Steps may be of any length up to a minute.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
-import numpy as np
+from firmware_sim.bms.alerts import AlertMonitor
+from firmware_sim.bms.balancing import Balancing, Mask
+from firmware_sim.bms.board import Board, used_board
+from firmware_sim.bms.contactors import Contactors, Stage
+from firmware_sim.bms.counters import LifetimeCounters
+from firmware_sim.bms.estimate import ChargeEstimate, EnergyScale
+from firmware_sim.bms.identity import Identity
+from firmware_sim.bms.isolation import IsolationMonitor
+from firmware_sim.bms.judgement import Judgement
+from firmware_sim.bms.limits import CAR, Limits, Rating
+from firmware_sim.bms.power import Phase, Power
+from firmware_sim.bms.report import FAST_FIELDS, BmsReport, Charge
+from firmware_sim.bms.sensors import KINDS, Readings, Sensors
+from firmware_sim.car.demand import Mode
+from firmware_sim.cells.chemistry import NMC, Chemistry
 
-from firmware_sim.bms.alerts import AlertMonitor, Vitals
-from firmware_sim.bms.contactors import ContactorReport, Contactors, Stage
-from firmware_sim.bms.estimate import ChargeEstimate, Energy, LifetimeEnergy, Shunt, energy_of
-from firmware_sim.bms.limits import Condition, Limits, limits_for
-from firmware_sim.car.driving import Mode
-from firmware_sim.cells.physics import Cells
-
-SLOW_S = 0.1
-SENSORS = 8
+SLOW_US = 100_000
 RATED_AH = 230.0
-RESERVE = 0.045  # of the charge is below the driver's zero
+_LIVE = (Stage.CLOSED, Stage.PRECHARGE, Stage.OPENING)
+_FLOWS = (*_LIVE, Stage.WELDED)
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What the sensors touch: amperes positive into the battery, volts, degC. `cell_volts` is asked when scanned."""
+class Truth(NamedTuple):
+    """What the sensors touch: amperes positive into the battery, volts, degC, kilohms, and the auxiliary contacts.
+
+    `cell_volts` is asked when the bricks are scanned; `modules_c` and it must be true by then.
+    """
 
     current_a: float
     pack_volts: float
-    cell_volts: Callable[[], Cells]
+    cell_volts: Callable[[], Readings]
     link_volts: float
-    temperature_c: float
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """State of charge as a fraction: of the emptiest, the mean and the fullest brick, and as the driver sees it."""
-
-    low: float
-    mean: float
-    high: float
-    shown: float
-
-
-@dataclass(frozen=True, slots=True)
-class BmsReport:
-    """Everything the BMS knows at one moment, in engineering units; what the bus carries is this, rounded."""
-
-    pack_volts: float
-    current_a: float
-    raw_current_a: float
-    cell_volts: tuple[float, ...]
-    temperatures_c: tuple[float, ...]
-    soc: Charge
-    energy: Energy
-    charged_kwh: float
-    discharged_kwh: float
-    contactors: ContactorReport
-    mode: Mode
-    faulted: bool
+    modules_c: Readings
     isolation_kohm: float
-    limits: Limits
-    cooling: float
-    alerts: frozenset[int]
+    positive_closed: bool
+    negative_closed: bool
 
 
 @dataclass(slots=True)
 class Bms:
-    """The firmware of one pack, booted on a rested pack: give it its first `Truth` and its seed."""
+    """The firmware of one pack, put on a rested pack: give it its first `Truth` and its seed.
+
+    Faults are asked for through `sensors.stick`, `soc_frozen`, `soh_zero`, `interlock_open`, `identity`, `reset` and
+    `swap_board`. With `sleeps` False it never sleeps.
+    """
 
     first: Truth
     seed: int
+    chemistry: Chemistry = NMC
+    rated_ah: float = RATED_AH
     soh: float = 0.98
+    identity: Identity = field(default_factory=Identity)
+    rating: Rating = CAR
+    sleeps: bool = True
+    soc_frozen: bool = False
+    soh_zero: bool = False
+    interlock_open: bool = False
+    mode: Mode = Mode.PARKED
     contactors: Contactors = field(default_factory=Contactors)
-    alerts: AlertMonitor = field(default_factory=AlertMonitor)
-    cooling: float = 0.0
-    limits: Limits = field(init=False)
-    _noise: np.random.Generator = field(init=False)
-    _shunt: Shunt = field(init=False)
-    _count: ChargeEstimate = field(init=False)
+    sensors: Sensors = field(init=False)
+    counters: LifetimeCounters = field(init=False)
     charge: Charge = field(init=False)
-    _lifetime: LifetimeEnergy = field(init=False)
-    _gradient: Cells = field(init=False)
-    _bricks: Cells = field(init=False)
-    _brick_volts: tuple[float, ...] = field(init=False)
-    _temperatures: tuple[float, ...] = field(init=False)
-    _pack_volts: float = field(init=False)
-    _isolation_kohm: float = field(init=False)
-    _energy: Energy = field(init=False)
-    _mode: Mode = Mode.PARKED
-    _counted_as: float = 0.0
+    _power: Power = field(init=False)
+    _estimate: ChargeEstimate = field(init=False)
+    _scale: EnergyScale = field(init=False)
+    _isolation: IsolationMonitor = field(init=False)
+    _judgement: Judgement = field(init=False)
+    _balancing: Balancing = field(init=False)
+    _boards: dict[str, Board] = field(default_factory=dict)
+    _slow_part: tuple[Any, ...] = ()
+    _link_volts: float = 0.0
+    _clock_us: int = 0
     _since_slow_s: float = 0.0
+    _counted_as: float = 0.0
+    _counted_j: float = 0.0
 
     def __post_init__(self) -> None:
-        self._noise = np.random.default_rng([self.seed, 2])
-        source = random.Random(f"sensors {self.seed}")  # noqa: S311 - a simulation, not a secret
-        self._shunt = Shunt(source)
-        self._gradient = self._noise.normal(0.0, 0.5, SENSORS)
-        self._isolation_kohm = source.uniform(3_000.0, 6_000.0)
-        charged = source.uniform(4_000.0, 15_000.0)
-        self._lifetime = LifetimeEnergy(charged, charged * source.uniform(0.93, 0.96))
-        self._pack_volts = self.first.pack_volts
-        self._scan(self.first)
-        self._count = ChargeEstimate(RATED_AH * self.soh, self._bricks)
-        self._judge(SLOW_S)
+        cells = len(self.first.cell_volts())
+        self._power = Power(self.sleeps)
+        self._judgement = Judgement(self.chemistry, self.rated_ah, self.rating)
+        self._balancing = Balancing(self.chemistry.name, self.rated_ah)
+        self._scale = EnergyScale(self.chemistry, cells, self.rated_ah)
+        board = used_board(self.seed, self.soh, self.rated_ah, cells, self.first.pack_volts)
+        self.sensors, self._isolation, self.counters = board
+        self.sensors.sense(self.first.current_a, self.first.pack_volts, SLOW_US / 1e6)
+        self.sensors.scan(self.first.cell_volts(), self.first.modules_c)
+        self._believe(self.soh)
+        self._judge(self.first, SLOW_US / 1e6)
 
-    def step(self, truth: Truth, mode: Mode, dt_s: float) -> None:
-        """Run the fast task once and, when its time has come, the slow one."""
-        self._mode = mode
-        self._shunt.read(truth.current_a, dt_s)
-        self._pack_volts = truth.pack_volts + self._noise.normal(0.0, 0.03)
-        self._lifetime.add(self._pack_volts * self._shunt.raw_a, dt_s if self._flows() else 0.0)
-        self._counted_as += self._shunt.raw_a * dt_s if self._flows() else 0.0
-        self.contactors.step(
-            dt_s,
-            wanted=mode is not Mode.PARKED,
-            forbidden=self.alerts.opening,
-            link_fraction=truth.link_volts / max(self._pack_volts, 1.0),
-            current_a=self._shunt.raw_a,
-        )
+    @property
+    def awake(self) -> bool:
+        """Whether it runs; asleep or booting it says nothing."""
+        return self._power.awake
+
+    @property
+    def bleed(self) -> Mask | None:
+        """Which bricks' balancing resistors are on; None for none."""
+        return self._balancing.bleed
+
+    @property
+    def limits(self) -> Limits:
+        """What may be asked of the pack."""
+        return self._judgement.limits
+
+    @property
+    def cooling(self) -> float:
+        """Cooling asked for, as a fraction of what the coolant can do."""
+        return self._judgement.cooling
+
+    @property
+    def heating(self) -> float:
+        """Heating asked for, likewise."""
+        return self._judgement.heating
+
+    @property
+    def alerts(self) -> AlertMonitor:
+        """The alerts and how they stand."""
+        return self._judgement.alerts
+
+    @property
+    def charge_complete(self) -> bool:
+        """Whether the charge that goes on has ended."""
+        return self._judgement.charge_complete
+
+    def slow_due(self, dt_s: float) -> bool:
+        """Whether the step of `dt_s` that comes next is one at which the slow task falls."""
+        return (self._clock_us + round(dt_s * 1e6)) // SLOW_US > self._clock_us // SLOW_US
+
+    def step(self, truth: Truth, mode: Mode, dt_s: float) -> bool:
+        """Run the fast task once and, when its time has come, the slow one; says whether it had."""
+        began_us, self._clock_us = self._clock_us, self._clock_us + round(dt_s * 1e6)
+        slow = self._clock_us // SLOW_US > began_us // SLOW_US
+        self.mode = mode
+        contactors, power = self.contactors, self._power
+        busy = mode is not Mode.PARKED or self._balancing.wants or contactors.stage in _LIVE
+        if power.step(dt_s, busy):
+            self._begin_again(truth)
         self._since_slow_s += dt_s
-        if self._since_slow_s > SLOW_S - dt_s / 2:
-            self._scan(truth)
-            self._count.step(self._counted_as, self._bricks, self._since_slow_s)
-            self._judge(self._since_slow_s)
-            self._counted_as = self._since_slow_s = 0.0
+        if power.awake:
+            self._fast(truth, dt_s)
+        if slow:
+            if power.awake:
+                self._slow(truth, self._since_slow_s)
+            else:
+                self._pass_by(self._since_slow_s)
+            self._since_slow_s = 0.0
+        return slow
+
+    def doze(self, dt_s: float, truth: Truth) -> None:
+        """Leap over `dt_s` of sleep in a parked car, not beyond `next_wake_s`; nothing is measured."""
+        self.step(truth, Mode.PARKED, dt_s)
+
+    def next_wake_s(self) -> float:
+        """Asleep: seconds until it wakes by itself. Booting: until it runs. Awake: 0."""
+        return 0.0 if self._power.awake else max(0.0, self._power.left_s)
 
     def report(self) -> BmsReport:
         """A snapshot of everything the BMS knows."""
-        return BmsReport(
-            pack_volts=self._pack_volts,
-            current_a=self._shunt.smooth_a,
-            raw_current_a=self._shunt.raw_a,
-            cell_volts=self._brick_volts,
-            temperatures_c=self._temperatures,
-            soc=self.charge,
-            energy=self._energy,
-            charged_kwh=self._lifetime.charged_kwh,
-            discharged_kwh=self._lifetime.discharged_kwh,
-            contactors=self.contactors.report(),
-            mode=self._mode,
-            faulted=self.alerts.opening,
-            isolation_kohm=self._isolation_kohm,
-            limits=self.limits,
-            cooling=self.cooling,
-            alerts=self.alerts.active,
-        )
+        sensors, contactors = self.sensors, self.contactors.report()
+        fast = (sensors.pack_volts, sensors.smooth_a, sensors.raw_a, self._link_volts, contactors)
+        return BmsReport._make((*fast, self.mode, self._power.awake, *self._slow_part))
 
-    def _flows(self) -> bool:
+    def reset(self, clear_counters: bool) -> None:
+        """Start anew: the contactors drop, 0.3 s pass in silence. With `clear_counters` the whole memory is lost."""
+        self._boot(clear_counters)
+        if clear_counters:
+            self.counters.clear()
+        self.counters.resets += 1
+
+    def swap_board(self, board_serial: str) -> None:
+        """Another board with its own sensors, counters and name takes over; it knows nothing of these cells.
+
+        A board that has been in this pack before comes back with what it had counted.
+        """
+        self._boards[self.identity.board_serial] = Board(self.sensors, self._isolation, self.counters)
+        self.identity = replace(self.identity, board_serial=board_serial)
+        board, old = self._boards.get(board_serial), self.sensors
+        if board is None:
+            source = random.Random(f"board {self.seed} {board_serial}")  # noqa: S311 - a simulation, not a secret
+            soh = source.uniform(0.85, 1.0)
+            board = used_board(source.randrange(2**32), soh, self.rated_ah, old.cells, old.pack_volts)
+        for name in KINDS:
+            board.sensors.free(name)
+        board.sensors.cell_volts, board.sensors.temperatures_c = old.cell_volts, old.temperatures_c
+        self.sensors, self._isolation, self.counters = board
+        self._boot(memory_lost=True)
+
+    def _boot(self, memory_lost: bool) -> None:
+        self.contactors.drop()
+        self.alerts.clear()
+        self._isolation.restart()
+        self._balancing.stop()
+        self._power.boot()
+        self._judgement.memory_lost = memory_lost
+        self._counted_as = self._counted_j = 0.0
+
+    def _begin_again(self, truth: Truth) -> None:
+        # A watchdog's reset finds charge and capacity in memory; one that lost it takes the voltages of this moment for
+        # rested ones and the cells for new ones.
+        self._judgement.begin_again()
+        self.sensors.scan(truth.cell_volts(), truth.modules_c)
+        if self._judgement.memory_lost:
+            self._believe(1.0)
+
+    def _believe(self, soh: float) -> None:
+        self._estimate = ChargeEstimate(self.chemistry, self.rated_ah, self.rated_ah * soh, self.sensors.cell_volts)
+        self.charge = self._estimate.charge()
+
+    def _fast(self, truth: Truth, dt_s: float) -> None:
+        sensors, contactors = self.sensors, self.contactors
+        sensors.sense(truth.current_a, truth.pack_volts, dt_s)
+        self._link_volts = truth.link_volts
         # With the contactors open the firmware knows that the current is zero, whatever the shunt's offset says.
-        return self.contactors.stage is not Stage.OPEN
-
-    def _scan(self, truth: Truth) -> None:
-        volts = truth.cell_volts()
-        self._bricks = np.round(volts + self._noise.normal(0.0, 0.3e-3, len(volts)), 4)
-        self._brick_volts = tuple(self._bricks.tolist())
-        warmer = self._gradient * (1.0 + min(2.0, abs(truth.current_a) / 200.0))
-        sensed = truth.temperature_c + warmer + self._noise.normal(0.0, 0.05, SENSORS)
-        self._temperatures = tuple(sensed.tolist())
-
-    def _judge(self, dt_s: float) -> None:
-        bricks, temperatures, socs = self._brick_volts, self._temperatures, self._count.soc
-        low_v, high_v, low_c, high_c = min(bricks), max(bricks), min(temperatures), max(temperatures)
-        soc = float(socs.mean())
-        shown = min(1.0, max(0.0, (soc - RESERVE) / (1.0 - RESERVE)))
-        self.charge = Charge(float(socs.min()), soc, float(socs.max()), shown)
-        self._isolation_kohm += self._noise.normal(0.0, 4.0)
-        self._isolation_kohm = min(8_000.0, max(2_500.0, self._isolation_kohm))
-        self.limits = limits_for(Condition(len(bricks), soc, low_v, high_v, low_c, high_c, self._shunt.raw_a))
-        self.cooling = min(1.0, max(0.0, (high_c - 32.0) / 10.0))
-        self._energy = energy_of(RATED_AH * self.soh, RATED_AH, len(bricks), soc)
-        limit = self.limits.charge_a if self._shunt.raw_a > 0 else self.limits.discharge_a
-        self.alerts.step(
-            Vitals(
-                brick_min_v=low_v,
-                brick_max_v=high_v,
-                brick_mean_v=self._pack_volts / len(bricks),
-                current_a=self._shunt.raw_a,
-                current_limit_a=limit,
-                temperature_min_c=low_c,
-                temperature_max_c=high_c,
-                isolation_kohm=self._isolation_kohm,
-                soc=soc,
-                soc_spread=self.charge.high - self.charge.low,
-                charging=self._mode in (Mode.CHARGE_AC, Mode.CHARGE_DC),
-                precharge_failed=self.contactors.stage is Stage.BLOCKED,
-                forced_open=self.alerts.opening,
-            ),
+        if contactors.stage in _FLOWS:
+            through_as = sensors.raw_a * dt_s
+            self._counted_as += through_as
+            self._counted_j += through_as * sensors.pack_volts
+        contactors.step(
             dt_s,
+            wanted=self.mode is not Mode.PARKED,
+            forbidden=self._judgement.alerts.opening,
+            link_fraction=truth.link_volts / max(sensors.pack_volts, 1.0),
+            current_a=sensors.raw_a,
+            positive_closed=truth.positive_closed,
+            negative_closed=truth.negative_closed,
         )
+
+    def _slow(self, truth: Truth, dt_s: float) -> None:
+        sensors, counters, balancing = self.sensors, self.counters, self._balancing
+        sensors.scan(truth.cell_volts(), truth.modules_c)
+        counters.count(self._counted_as, self._counted_j)
+        counters.uptime_s += dt_s
+        bled_as = balancing.bled_as(sensors.cell_volts, dt_s)
+        self._estimate.step(self._counted_as, bled_as, sensors.cell_volts, dt_s)
+        balancing.step(sensors.cell_volts, self._counted_as / dt_s, self.mode is Mode.PARKED, dt_s)
+        self._counted_as = self._counted_j = 0.0
+        if not self.soc_frozen:
+            self.charge = self._estimate.charge()
+        self._judge(truth, dt_s)
+
+    def _pass_by(self, dt_s: float) -> None:
+        # Asleep (or booting) the clock goes on and the cells rest, unmeasured.
+        self.counters.uptime_s += dt_s
+        if self._power.phase is Phase.ASLEEP:
+            self._estimate.sleep(dt_s)
+        self._remember()
+
+    def _judge(self, truth: Truth, dt_s: float) -> None:
+        isolation, judgement, pair = self._isolation, self._judgement, self.contactors
+        isolation.step(truth.isolation_kohm, pair.stage is Stage.CLOSED, dt_s)
+        was_complete = judgement.charge_complete
+        judgement.step(self.sensors, self.charge, self.mode, pair, isolation.kohm, self.interlock_open, dt_s)
+        if judgement.charge_complete and not was_complete:
+            self._estimate.full()
+        self._remember()
+
+    def _remember(self) -> None:
+        sensors, counters, charge, judgement = self.sensors, self.counters, self.charge, self._judgement
+        scan = self._slow_part[0] + 1 if self._slow_part else 0
+        capacity_ah = self._estimate.capacity_ah
+        self._slow_part = BmsReport(
+            pack_volts=0.0,
+            current_a=0.0,
+            raw_current_a=0.0,
+            link_volts=0.0,
+            contactors=self.contactors.report(),
+            mode=self.mode,
+            awake=True,
+            scan=scan,
+            cell_volts=tuple(sensors.cell_volts.tolist()),
+            temperatures_c=sensors.temperatures_c,
+            soc=charge,
+            energy=self._scale.energy(capacity_ah, charge.mean),
+            soh=0.0 if self.soh_zero else min(1.0, capacity_ah / self.rated_ah),
+            capacity_ah=capacity_ah,
+            charged_kwh=counters.charged_kwh,
+            discharged_kwh=counters.discharged_kwh,
+            charged_ah=counters.charged_ah,
+            discharged_ah=counters.discharged_ah,
+            cycles=counters.cycles(self.rated_ah),
+            uptime_s=counters.uptime_s,
+            resets=counters.resets,
+            faulted=judgement.alerts.opening,
+            interlock_open=self.interlock_open,
+            isolation_kohm=self._isolation.kohm,
+            limits=judgement.limits,
+            charge_complete=judgement.charge_complete,
+            cooling=judgement.cooling,
+            heating=judgement.heating,
+            balancing=self._balancing.count,
+            alerts=judgement.alerts.active,
+            identity=self.identity,
+        )[FAST_FIELDS:]

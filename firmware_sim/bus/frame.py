@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 EXTENDED = 1
 REMOTE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class CanFrame:
+class CanFrame(NamedTuple):
     """One classic frame: 11-bit (or 29-bit, if extended) identifier and at most 8 bytes.
 
     A remote frame carries no payload and asks for `requested` bytes.

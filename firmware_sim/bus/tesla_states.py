@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from firmware_sim.bms.contactors import Coil, Stage
-from firmware_sim.bms.firmware import BmsReport
-from firmware_sim.car.driving import Mode
+import math
 
-CONTACTOR_SET = {Stage.OPEN: 1, Stage.PRECHARGE: 2, Stage.BLOCKED: 3, Stage.OPENING: 4, Stage.CLOSED: 5}
-BMS_CONTACTOR = {Stage.OPEN: 1, Stage.OPENING: 2, Stage.PRECHARGE: 3, Stage.CLOSED: 4, Stage.BLOCKED: 6}
-_HV_CLOSED = {Mode.PARKED: 6, Mode.DRIVE: 3, Mode.CHARGE_AC: 4, Mode.CHARGE_DC: 5}
-_HV_OTHER = {Stage.OPEN: 0, Stage.PRECHARGE: 1, Stage.OPENING: 2, Stage.BLOCKED: 0}
-BMS_MODE = {Mode.PARKED: 0, Mode.DRIVE: 1, Mode.CHARGE_AC: 3, Mode.CHARGE_DC: 3}
-REQUEST = {Stage.OPEN: 0, Stage.PRECHARGE: 1, Stage.CLOSED: 2, Stage.OPENING: 1, Stage.BLOCKED: 0}
+from firmware_sim.bms.contactors import Coil, Stage
+from firmware_sim.bms.report import BmsReport
+from firmware_sim.car.demand import Mode
+
+CONTACTOR_SET = {
+    Stage.OPEN: 1,
+    Stage.PRECHARGE: 2,
+    Stage.BLOCKED: 3,
+    Stage.OPENING: 4,
+    Stage.CLOSED: 5,
+    Stage.WELDED: 7,
+}
+BMS_CONTACTOR = {
+    Stage.OPEN: 1,
+    Stage.OPENING: 2,
+    Stage.PRECHARGE: 3,
+    Stage.CLOSED: 4,
+    Stage.BLOCKED: 6,
+    Stage.WELDED: 5,
+}
+_HV_CLOSED = {Mode.PARKED: 6, Mode.DRIVE: 3, Mode.CHARGE_AC: 4, Mode.CHARGE_DC: 5, Mode.LOAD: 6}
+_HV_OTHER = {Stage.OPEN: 0, Stage.PRECHARGE: 1, Stage.OPENING: 2, Stage.BLOCKED: 0, Stage.WELDED: 6}
+BMS_MODE = {Mode.PARKED: 0, Mode.DRIVE: 1, Mode.CHARGE_AC: 3, Mode.CHARGE_DC: 3, Mode.LOAD: 2}
+REQUEST = {Stage.OPEN: 0, Stage.PRECHARGE: 1, Stage.CLOSED: 2, Stage.OPENING: 1, Stage.BLOCKED: 0, Stage.WELDED: 0}
+PARTIAL_WELD = 6
 _FAULT = 6
+
+
+def contactor_set(r: BmsReport) -> int:
+    """`HVP_packContactorSetState`: the pair's stage, or how much of it is welded."""
+    welded = (r.contactors.positive, r.contactors.negative).count(Coil.WELDED)
+    return PARTIAL_WELD if welded == 1 else CONTACTOR_SET[r.contactors.stage]
 
 
 def charging(r: BmsReport) -> bool:
@@ -41,7 +64,9 @@ def hv_state(r: BmsReport) -> int:
 
 
 def charge_status(r: BmsReport) -> int:
-    """`BMS_uiChargeStatus`: disconnected, about to charge, charging."""
+    """`BMS_uiChargeStatus`: disconnected, about to charge, charging, complete."""
+    if charging(r) and r.charge_complete:
+        return 4
     return (3 if closed(r) else 2) if charging(r) else 0
 
 
@@ -54,6 +79,11 @@ def charge_minutes(r: BmsReport) -> float:
 def charge_kw(r: BmsReport) -> float:
     """Power that a charger may give now."""
     return r.limits.charge_a * r.pack_volts / 1_000.0
+
+
+def isolation_kohm(r: BmsReport) -> float:
+    """Insulation resistance; not a number while it has not been measured. 1023 says that, so 1022 is the highest."""
+    return min(10_220.0, r.isolation_kohm) if math.isfinite(r.isolation_kohm) else math.nan
 
 
 def place_of(values: tuple[float, ...], extreme: float) -> int:

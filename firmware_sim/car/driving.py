@@ -1,52 +1,22 @@
-"""What the car asks of the pack: a drive of accelerations, cruises, braking and stops, then parking and charging.
+"""An endless day without a scenario: a drive of accelerations, cruises, braking and stops, then parking and charging.
 
-Pure and seeded. It knows a car's forces, not a cell; powers are for a pack of 96 bricks and are scaled by the caller.
-Recorded cycles and scenario files will be further patterns beside this one.
+Pure and seeded. Powers are for a pack of 96 bricks and are scaled by the caller. It is never parked for so long that
+the firmware falls asleep: whoever listens always hears something.
 """
 
 from __future__ import annotations
 
-import enum
 import random
 from dataclasses import dataclass, field
-from typing import Protocol
 
-MASS_KG = 1_900.0
-ROLLING = 0.009
-DRAG_M2 = 0.51  # drag coefficient times frontal area
-AIR_KG_M3 = 1.2
-GRAVITY = 9.81
-DRIVETRAIN = 0.91  # battery to road; the same back in regeneration
-AUXILIARY_W = 450.0
+from firmware_sim.car.demand import Demand, Mode
+from firmware_sim.car.vehicle import Road, Vehicle
+
 AC_W = 11_000.0
 DC_W = 120_000.0
 STANDBY_S = 1.0
-PARKED_S = 180.0
-
-
-class Mode(enum.Enum):
-    """What the car wants from the pack."""
-
-    PARKED = "parked"
-    DRIVE = "drive"
-    CHARGE_AC = "charge-ac"
-    CHARGE_DC = "charge-dc"
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What is asked for now: the mode, and the power into the battery in watts (negative when driving)."""
-
-    mode: Mode
-    power_w: float
-    speed_m_s: float = 0.0
-
-
-class Driver(Protocol):
-    """Whoever asks something of the pack."""
-
-    def advance(self, dt_s: float, soc: float) -> Demand:
-        """The demand for the next `dt_s`, knowing the state of charge that the car shows (fraction)."""
+PARKED_S = 110.0
+COMFORTABLE_C = 21.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +29,23 @@ class Leg:
 
 @dataclass(slots=True)
 class DrivePattern:
-    """Endless days: standby, drive, park, charge, park. `advance` is called once for every step of time."""
+    """Endless days: standby, drive, park, charge, park. `advance` is called once for every block of time."""
 
     seed: int
     drive_s: float = 1_200.0
+    vehicle: Vehicle = field(default_factory=Vehicle)
     _random: random.Random = field(init=False)
+    _road: Road = field(init=False)
     _mode: Mode = Mode.PARKED
     _left_s: float = STANDBY_S
     _last_active: Mode = Mode.CHARGE_AC
     _legs: list[Leg] = field(default_factory=list)
     _leg_left_s: float = 0.0
     _speed: float = 0.0
-    _gust: float = 0.0
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"driving {self.seed}")  # noqa: S311 - a simulation, not a secret
+        self._road = Road(str(self.seed))
 
     def advance(self, dt_s: float, soc: float) -> Demand:
         """The demand for the next `dt_s`; `soc` (fraction, as the car shows it) decides when to charge and stop."""
@@ -82,8 +54,8 @@ class DrivePattern:
             self._change_mode(soc)
         if self._mode is Mode.DRIVE:
             return Demand(Mode.DRIVE, self._drive_power(dt_s), self._speed)
-        power = {Mode.CHARGE_AC: AC_W - AUXILIARY_W, Mode.CHARGE_DC: DC_W - AUXILIARY_W}.get(self._mode, 0.0)
-        return Demand(self._mode, power)
+        power = {Mode.CHARGE_AC: AC_W, Mode.CHARGE_DC: DC_W}.get(self._mode)
+        return Demand(self._mode, 0.0 if power is None else power - self.vehicle.auxiliary_w)
 
     def _full_or_empty(self, soc: float) -> bool:
         if self._mode is Mode.DRIVE:
@@ -111,13 +83,10 @@ class DrivePattern:
         self._leg_left_s -= dt_s
         acceleration = self._legs[0].acceleration
         self._speed = max(0.0, self._speed + acceleration * dt_s)
-        # Wind, slope and the driver's foot, as one slowly wandering force.
-        self._gust += dt_s * (-self._gust / 4.0) + dt_s**0.5 * self._random.gauss(0.0, 40.0)
+        on_board_w = self.vehicle.on_board_w(COMFORTABLE_C)
         if self._speed < 0.1:
-            return -AUXILIARY_W
-        force = MASS_KG * (acceleration + ROLLING * GRAVITY) + AIR_KG_M3 * DRAG_M2 * self._speed**2 / 2 + self._gust
-        road_w = force * self._speed
-        return -AUXILIARY_W - (road_w / DRIVETRAIN if road_w > 0 else road_w * DRIVETRAIN)
+            return -on_board_w
+        return self.vehicle.power_w(self._speed, acceleration, self._road.pass_by(self._speed * dt_s)) - on_board_w
 
     def _trip(self) -> list[Leg]:
         rnd = self._random

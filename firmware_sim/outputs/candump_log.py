@@ -15,10 +15,11 @@ STDOUT = "-"
 
 
 def log_line(time_us: int, interface: str, frame: CanFrame) -> str:
-    """One line in the format of can-utils' `candump -L`."""
-    seconds, micros = divmod(time_us, 1_000_000)
-    identifier = f"{frame.identifier:08X}" if frame.extended else f"{frame.identifier:03X}"
-    content = f"R{frame.requested}" if frame.remote else frame.payload.hex().upper()
+    """One line in the format of can-utils' `candump -L`, which knows no time before 1970."""
+    seconds, micros = divmod(max(0, time_us), 1_000_000)
+    number, payload, extended, remote, requested = frame
+    identifier = f"{number:08X}" if extended else f"{number:03X}"
+    content = f"R{requested}" if remote else payload.hex().upper()
     return f"({seconds:010d}.{micros:06d}) {interface} {identifier}#{content}\n"
 
 
@@ -64,6 +65,10 @@ class CandumpLog:
         self.tally.written += len(frames)
         self._completed([frame for _, frame in frames])
         return len(frames)
+
+    def heard(self) -> list[CanFrame]:
+        """Nobody speaks in a file."""
+        return []
 
     def close(self) -> None:
         """Flush, and close what is ours."""

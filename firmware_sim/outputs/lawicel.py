@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections import deque
 from dataclasses import dataclass, field
 
 from firmware_sim.bus.frame import CanFrame
@@ -20,6 +21,7 @@ SERIAL_NUMBER = b"NPS01\r"
 MAX_COMMAND = 32  # the longest is T, 8 digits of identifier, length, 16 of payload, 4 of time
 FIFO_FULL = 0x01
 TIMESTAMP_WRAP_MS = 60_000
+HEARD_MAX = 256  # of what nobody has fetched the oldest is forgotten
 
 _FRAME = re.compile(rb"(?:([tr])([0-7][0-9A-Fa-f]{2})|([TR])([01][0-9A-Fa-f]{7}))([0-8])((?:[0-9A-Fa-f]{2}){0,8})")
 
@@ -68,6 +70,7 @@ class Adapter:
     timestamps: bool = False
     overrun: bool = False
     received: int = 0
+    _heard: deque[CanFrame] = field(default_factory=lambda: deque(maxlen=HEARD_MAX))
     _line: bytearray = field(default_factory=bytearray)
     _overlong: bool = False
 
@@ -97,10 +100,17 @@ class Adapter:
             text += b"%04X" % (time_us // 1_000 % TIMESTAMP_WRAP_MS)
         return text + OK
 
+    def heard(self) -> list[CanFrame]:
+        """The frames that the host has put on the bus since the last call."""
+        frames = list(self._heard)
+        self._heard.clear()
+        return frames
+
     def reset(self) -> None:
         """The host has gone: close the channel and forget half a command."""
         self.channel, self.timestamps, self.overrun, self._overlong = Channel.CLOSED, False, False, False
         self._line.clear()
+        self._heard.clear()
 
     def _answer(self, command: bytes) -> bytes:
         name, rest = command[:1], command[1:]
@@ -136,6 +146,7 @@ class Adapter:
         if frame is None or self.channel is not Channel.OPEN:
             return BELL
         self.received += 1
+        self._heard.append(frame)
         return b"Z\r" if frame.extended else b"z\r"
 
     def _status(self) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from firmware_sim.bus.frame import CanFrame, TimedFrame
 
@@ -42,8 +42,22 @@ class Output(Protocol):
         A frame is counted in `tally.written`, and reported to the sent log, when it is completely written.
         """
 
+    def heard(self) -> list[CanFrame]:
+        """The frames that others have sent since the last call, oldest first; of too many the newest."""
+
     def close(self) -> None:
         """Finish and release; may be called once, also after an error."""
+
+
+@runtime_checkable
+class Pluggable(Protocol):
+    """An output whose adapter can be pulled out, and another one plugged in in its place."""
+
+    def unplug(self) -> None:
+        """Take the adapter away, as a pulled cable does; its peer sees it go."""
+
+    def plug(self) -> None:
+        """Put another adapter in its place."""
 
 
 def nobody_asks(frames: Sequence[CanFrame]) -> None:

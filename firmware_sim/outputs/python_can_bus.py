@@ -1,16 +1,19 @@
-"""Output onto any python-can interface; the only module of the simulator that imports `can`."""
+"""Output onto any python-can interface: SocketCAN, virtual, udp_multicast and whatever else it opens."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 import can
 
-from firmware_sim.bus.frame import TimedFrame
+from firmware_sim.bus.frame import CanFrame, TimedFrame
 from firmware_sim.errors import OutputError
 from firmware_sim.outputs.output import Completed, Tally, nobody_asks
+from packseal.program import Unavailable
 
 DRAIN = 200
+HEARD_MAX = 256  # of what nobody has fetched the oldest is forgotten
 
 
 class PythonCanBus:
@@ -21,6 +24,7 @@ class PythonCanBus:
     ) -> None:
         self.tally = Tally()
         self._interface, self._channel, self._bitrate, self._completed = interface, channel, bitrate, completed
+        self._heard: deque[CanFrame] = deque(maxlen=HEARD_MAX)
         self._bus: can.BusABC | None = None
 
     @property
@@ -33,6 +37,9 @@ class PythonCanBus:
         try:
             self._bus = can.Bus(interface=self._interface, channel=self._channel, bitrate=self._bitrate)
         except (can.CanError, OSError, ValueError, TypeError, ImportError, NotImplementedError) as problem:
+            if "msgpack" in str(problem):
+                missing = f"{self._interface}: the library msgpack is missing: pip install 'packseal[sim]'"
+                raise Unavailable(missing) from problem
             raise OutputError(f"{self._interface} {self._channel}: {problem}") from problem
         return f"sending on {self._bus.channel_info}"
 
@@ -41,9 +48,12 @@ class PythonCanBus:
         bus = self._opened()
         try:
             for _ in range(DRAIN):
-                if bus.recv(0) is None:
+                message = bus.recv(0)
+                if message is None:
                     return
                 self.tally.from_host += 1
+                if (frame := _frame(message)) is not None:
+                    self._heard.append(frame)
         except (can.CanError, OSError) as problem:
             raise self._gone(problem) from problem
 
@@ -51,15 +61,8 @@ class PythonCanBus:
         """Send in order until the interface's own queue is full."""
         bus, taken = self._opened(), 0
         for _, frame in frames:
-            message = can.Message(
-                arbitration_id=frame.identifier,
-                is_extended_id=frame.extended,
-                is_remote_frame=frame.remote,
-                dlc=frame.length,
-                data=None if frame.remote else frame.payload,
-            )
             try:
-                bus.send(message, timeout=0)
+                bus.send(message_of(frame), timeout=0)
             except can.CanOperationError as problem:
                 if _is_full(problem):
                     break
@@ -70,6 +73,12 @@ class PythonCanBus:
         self.tally.written += taken
         self._completed([frame for _, frame in frames[:taken]])
         return taken
+
+    def heard(self) -> list[CanFrame]:
+        """The classic frames that others have sent."""
+        frames = list(self._heard)
+        self._heard.clear()
+        return frames
 
     def close(self) -> None:
         """Shut the bus down; one that has already gone is not an error any more."""
@@ -87,6 +96,28 @@ class PythonCanBus:
 
     def _gone(self, problem: Exception) -> OutputError:
         return OutputError(f"{self._interface} {self._channel}: gone: {problem}")
+
+
+def message_of(frame: CanFrame, timestamp: float = 0.0, channel: int | None = None) -> can.Message:
+    """The frame as python-can has it."""
+    return can.Message(
+        timestamp=timestamp,
+        arbitration_id=frame.identifier,
+        is_extended_id=frame.extended,
+        is_remote_frame=frame.remote,
+        dlc=frame.length,
+        data=None if frame.remote else frame.payload,
+        channel=channel,
+    )
+
+
+def _frame(message: can.Message) -> CanFrame | None:
+    if message.is_error_frame or message.is_fd:
+        return None
+    remote = bool(message.is_remote_frame)
+    payload = b"" if remote else bytes(message.data)
+    extended = bool(message.is_extended_id)
+    return CanFrame(message.arbitration_id, payload, extended, remote, message.dlc if remote else 0)
 
 
 def _is_full(problem: can.CanOperationError) -> bool:

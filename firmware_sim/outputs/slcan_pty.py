@@ -50,6 +50,11 @@ class SlcanPty:
 
     def open(self) -> str:
         """Make the terminal and its link."""
+        self.plug()
+        return f"slcan adapter at {self._link} ({self._slave_name})"
+
+    def plug(self) -> None:
+        """A new adapter behind the same link; the terminal has another name."""
         try:
             self._master, slave = os.openpty()
             self._slave_name = os.ttyname(slave)
@@ -60,10 +65,22 @@ class SlcanPty:
             raise OutputError(f"no pseudo-terminal to be had: {problem}") from problem
         self._poll.register(self._master, select.POLLIN)
         self._make_link()
-        return f"slcan adapter at {self._link} ({self._slave_name})"
+
+    def unplug(self) -> None:
+        """Hang up on the peer, who finds its port dead, and take link and terminal away."""
+        if self._master < 0:
+            return
+        self._remove_link()
+        self.tally.dropped += self._cut is not None
+        self._poll.unregister(self._master)
+        os.close(self._master)
+        self._adapter = Adapter(received=self._adapter.received)
+        self._master, self._present, self._unfinished, self._cut = -1, False, b"", None
 
     def service(self) -> None:
         """Notice a peer that came or went, finish a cut line, answer commands."""
+        if self._master < 0:
+            return
         if self._hung_up():
             if self._present:
                 self._forget_peer()
@@ -100,6 +117,10 @@ class SlcanPty:
         self._adapter.overrun = self._adapter.overrun or taken < len(frames)
         return taken
 
+    def heard(self) -> list[CanFrame]:
+        """The frames that the peer has put on the bus."""
+        return self._adapter.heard()
+
     def close(self) -> None:
         """Finish the cut line, let the peer read what it has been sent, then take the adapter away."""
         if self._master < 0:
@@ -111,11 +132,7 @@ class SlcanPty:
             elif self._finish() and not self._unread():
                 break
             time.sleep(0.002)
-        with contextlib.suppress(OSError):
-            if self._link.is_symlink() and os.readlink(self._link) == self._slave_name:  # noqa: PTH115 - text wanted
-                self._link.unlink()
-        os.close(self._master)
-        self._master, self._present = -1, False
+        self.unplug()
 
     def _make_link(self) -> None:
         fresh = self._link.with_name(f".{self._link.name}.{os.getpid()}")
@@ -127,6 +144,11 @@ class SlcanPty:
         except OSError as problem:
             fresh.unlink(missing_ok=True)
             raise OutputError(f"{self._link}: cannot make the link: {problem.strerror}") from problem
+
+    def _remove_link(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._link.is_symlink() and os.readlink(self._link) == self._slave_name:  # noqa: PTH115 - text wanted
+                self._link.unlink()
 
     def _hung_up(self) -> bool:
         return any(event & select.POLLHUP for _, event in self._poll.poll(0))

@@ -6,12 +6,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("agent", "evidence", "firmware_sim", "ledger", "link", "packseal")
 ADAPTERS = {
-    "can": {"agent": "agent/sources/python_can.py", "firmware_sim": "firmware_sim/outputs/python_can_bus.py"},
-    "cantools": {"agent": "agent/profile_compile.py"},
-    "paho": {"link": "link/session.py"},
+    "can": {
+        "agent": ("agent/sources/python_can.py",),
+        "firmware_sim": (
+            "firmware_sim/outputs/python_can_bus.py",
+            "firmware_sim/outputs/python_can_files.py",
+        ),
+    },
+    "cantools": {"agent": ("agent/profile_compile.py",)},
+    "isotp": {"firmware_sim": ("firmware_sim/uds/isotp_transport.py",)},
+    "paho": {"link": ("link/session.py",)},
     "psycopg": {},
+    "pyarrow": {"firmware_sim": ("firmware_sim/truth/parquet_file.py",)},
     "serial": {},
-    "sqlite3": {"agent": "agent/database.py", "ledger": "ledger/store.py"},
+    "sqlite3": {"agent": ("agent/database.py",), "ledger": ("ledger/store.py",)},
     "web3": {},
 }
 
@@ -36,14 +44,14 @@ def test_a_library_behind_an_adapter_is_imported_there_and_nowhere_else():
         f"{path.relative_to(ROOT)} imports {library}"
         for path in _modules()
         for library in _imported(path) & ADAPTERS.keys()
-        if ADAPTERS[library].get(path.relative_to(ROOT).parts[0]) != str(path.relative_to(ROOT))
+        if str(path.relative_to(ROOT)) not in ADAPTERS[library].get(path.relative_to(ROOT).parts[0], ())
     ]
     assert not strays
 
 
 def test_every_named_adapter_exists_and_imports_its_library():
     for library, places in ADAPTERS.items():
-        for place in places.values():
+        for place in (each for adapters in places.values() for each in adapters):
             assert library in _imported(ROOT / place)
 
 
@@ -66,10 +74,22 @@ def test_evidence_imports_only_the_pure_parts_of_the_standard_library_cbor2_and_
 
 def test_the_simulator_shares_no_code_with_the_agent_nor_a_decoder_with_anybody():
     strays = {
-        path.name: _imported(path) & {"agent", "ledger", "evidence", "cantools"}
+        path.name: _imported(path) & {"agent", "ledger", "cantools"}
         for path in sorted((ROOT / "firmware_sim").rglob("*.py"))
     }
     assert not {name: found for name, found in strays.items() if found}
+
+
+def test_only_the_simulators_load_generator_signs_statements_and_speaks_mqtt():
+    generator = ROOT / "firmware_sim" / "fleet"
+    speakers = {
+        path
+        for path in (ROOT / "firmware_sim").rglob("*.py")
+        if _imported(path) & {"evidence", "link", "nacl", "cbor2"}
+    }
+    assert speakers
+    assert all(generator in path.parents for path in speakers)
+    assert not {path.name for path in generator.rglob("*.py") if _imported(path) & {"nacl", "cbor2", "paho"}}
 
 
 def test_every_package_of_the_wheel_is_typed_and_documented():

@@ -12,7 +12,7 @@ STATUS = 'BO_ 291 Status: 8 BMS\n SG_ Volts : 0|16@1+ (0.1,0) [0|0] "V" BMS\n'
 ENTRY = signal("Voltage", "Status", "Volts", "mV")
 
 
-@pytest.mark.parametrize("name", ["kona-ev", "tesla-model3"])
+@pytest.mark.parametrize("name", ["kona-ev", "pylontech", "tesla-model3"])
 def test_the_shipped_profiles_compile(name, tmp_path):
     profile = load_profile(name, profile_directories(), tmp_path)
     assert profile.name == name

@@ -1,10 +1,23 @@
 import hashlib
+import io
 import json
+import re
+import subprocess
+import sys
 
 import pytest
 
+from firmware_sim.bus.simulation import Simulation
+from firmware_sim.bus.tesla_model3 import messages
+from firmware_sim.car.demand import Demand, Mode
+from firmware_sim.car.errand import Parked
+from firmware_sim.car.scenario_driver import Outing, ScenarioDriver
+from firmware_sim.cells.spec import PackSpec
 from firmware_sim.cli import main, parser
+from firmware_sim.performance import Performance
 from firmware_sim.play.recording import Recording
+from firmware_sim.progress import Progress
+from firmware_sim.simulated_pack import SimulatedPack
 
 
 def simulate(tmp_path, *options, name="a.log"):
@@ -86,7 +99,7 @@ def test_bad_input_is_one_line_and_the_documented_exit_code(arguments, code, sai
     assert "Traceback" not in captured.err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["play"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["play"], ["scenarios"], ["inject"], ["fleet"]])
 def test_every_help_ends_with_examples_that_parse(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
@@ -97,3 +110,63 @@ def test_every_help_ends_with_examples_that_parse(command, capsys):
         words = example.split("   ")[0].split(" | ")[0].split()
         assert words[0] == "packseal-sim"
         parser().parse_args(words[1:])
+
+
+def test_the_truth_can_be_written_beside_any_run_and_the_summary_counts_its_rows(tmp_path, capsys):
+    simulate(tmp_path, "--duration", "3", "--truth", str(tmp_path / "t.csv"), "--truth-period", "0.5", "--json")
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["truth_rows"] == 7
+    assert counts["simulated_seconds"] == 3.0
+    assert counts["faults"] == {}
+    assert (tmp_path / "t.csv").read_text().count("\n") == 8
+
+
+def test_other_nodes_fill_the_bus_to_the_load_that_is_asked_for(tmp_path, capsys):
+    frames = list(Recording(simulate(tmp_path, "--duration", "5", "--bus-load", "0.6")))
+    assert len(frames) * 240e-6 / 5 == pytest.approx(0.6, abs=0.02)
+
+
+def test_playing_a_recording_pays_neither_for_numpy_nor_for_python_can(tmp_path):
+    (tmp_path / "one.log").write_text("(1.000000) can0 132#0102\n")
+    program = (
+        "import sys; from firmware_sim.cli import main; code = main(sys.argv[1:]); "
+        "print(sorted({'numpy', 'can', 'pydantic', 'pyarrow', 'isotp'} & sys.modules.keys()), file=sys.stderr); sys.exit(code)"
+    )
+    words = [sys.executable, "-c", program, "play", str(tmp_path / "one.log"), "--out", "-"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_a_long_run_says_on_a_terminal_how_far_it_is_and_leaves_a_clean_line():
+    terminal = io.StringIO()
+    progress = Progress(pack := SimulatedPack(PackSpec(cells=2), 1), 3_600_000_000, terminal)
+    progress.show()
+    assert terminal.getvalue() == "", "a short run says nothing"
+    pack.time_us, progress.began_s = 1_800_000_000, progress.began_s - 10.0
+    progress.show()
+    assert re.search(r"\r.*30 min of 1 h at most, \d+ x real time", terminal.getvalue())
+    progress.end()
+    assert terminal.getvalue().endswith(" \r")
+
+
+def leaping_month():
+    driver = ScenarioDriver(iter([Outing(Parked(30 * 86_400.0), True)]))
+    first = Demand(Mode.PARKED, 0.0, leap=True)
+    return SimulatedPack(PackSpec(cells=2), 1, driver, ends=lambda: driver.over, demand=first)
+
+
+def test_hours_without_a_frame_pass_in_slices_after_each_of_which_the_run_can_be_stopped():
+    pack, between = leaping_month(), []
+    simulation = Simulation(pack, messages(2))
+    feed = Performance(simulation, pack, lambda: len(between) == 20, lambda: between.append(pack.time_us))
+    assert feed.until(1 << 62, 10) == []
+    assert len(between) == 20
+    assert 0 < pack.time_us < 3 * 86_400_000_000
+
+
+def test_a_scenario_without_a_single_frame_ends():
+    pack = leaping_month()
+    feed = Performance(Simulation(pack, messages(2)), pack, lambda: False, lambda: None)
+    assert feed.until(1 << 62, 10) == []
+    assert feed.finished()
+    assert pack.time_us == 30 * 86_400_000_000

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_sim.bus.frame import CanFrame
-from firmware_sim.outputs.lawicel import Adapter, Channel, frame_line, parse_frame
+from firmware_sim.outputs.lawicel import HEARD_MAX, Adapter, Channel, frame_line, parse_frame
 
 FRAMES = [
     (CanFrame(0x132, bytes.fromhex("01ABff")), b"t1323" + b"01ABFF"),
@@ -43,6 +43,19 @@ def test_what_python_can_sends_at_opening_opens_the_channel():
     adapter = Adapter()
     adapter.feed(b"C\rS6\r\rO\rO\r")
     assert adapter.channel is Channel.OPEN
+
+
+def test_what_the_host_puts_on_the_bus_is_heard_once_and_never_more_than_is_bounded():
+    adapter = Adapter(Channel.OPEN)
+    for frame, line in FRAMES:
+        adapter.feed(line + b"\r")
+        assert adapter.heard() == [frame]
+        assert adapter.heard() == []
+    adapter.feed(b"".join(b"t1002%04X\r" % number for number in range(HEARD_MAX + 100)))
+    assert [int.from_bytes(frame.payload, "big") for frame in adapter.heard()] == list(range(100, HEARD_MAX + 100))
+    adapter.feed(b"t1000\r")
+    adapter.reset()
+    assert adapter.heard() == [], "what a host that has gone has said is nobody's"
 
 
 def test_in_listen_only_the_host_may_not_transmit():

@@ -1,0 +1,1 @@
+"""What others, or a straightforward script, would do for the same work."""

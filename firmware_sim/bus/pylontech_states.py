@@ -1,0 +1,55 @@
+"""Which of the firmware's alerts and limits are which flag of a Pylontech-speaking pack. Pure."""
+
+from __future__ import annotations
+
+from firmware_sim.bms.report import BmsReport
+
+OVER_VOLTAGE = frozenset({17, 23})
+UNDER_VOLTAGE = frozenset({18, 146})
+OVER_TEMPERATURE = frozenset({19})
+UNDER_TEMPERATURE: frozenset[int] = frozenset()  # this firmware slows down in the cold, it does not switch off
+OVER_CURRENT = frozenset({22})
+SYSTEM = frozenset({35, 36, 83, 123, 163, 166})
+HIGH_VOLTAGE = frozenset({138})
+LOW_VOLTAGE = frozenset({137})
+HIGH_TEMPERATURE = frozenset({136})
+LOW_TEMPERATURE = frozenset({7})
+INTERNAL = frozenset({41, 43, 62, 64})
+
+NEAR = 0.95  # of a current limit
+IDLE_A = 1.0
+FORCE_SOON = 0.10
+FORCE_NOW = 0.05
+
+
+def mean_c(r: BmsReport) -> float:
+    """Mean of all thermistors, degC."""
+    return sum(r.temperatures_c) / len(r.temperatures_c)
+
+
+def raised(r: BmsReport, numbers: frozenset[int], direction: int) -> bool:
+    """One of the alerts is active; with a `direction` (1 into the battery), while the current flows that way."""
+    if r.alerts.isdisjoint(numbers):
+        return False
+    return not direction or (r.current_a > 0) == (direction > 0)
+
+
+def system_fault(r: BmsReport) -> bool:
+    """The pack is out of order for a reason that has no flag of its own."""
+    return not r.alerts.isdisjoint(SYSTEM)
+
+
+def near_limit(r: BmsReport, direction: int) -> bool:
+    """The current comes close to the limit of its direction (1 into the battery)."""
+    limit = r.limits.charge_a if direction > 0 else r.limits.discharge_a
+    return r.current_a * direction > max(IDLE_A, NEAR * limit)
+
+
+def may_charge(r: BmsReport) -> bool:
+    """An inverter may charge."""
+    return not r.faulted and not r.charge_complete and r.limits.charge_a > 0.0
+
+
+def may_discharge(r: BmsReport) -> bool:
+    """An inverter may discharge."""
+    return not r.faulted and r.limits.discharge_a > 0.0

@@ -1,0 +1,1 @@
+"""The sub-commands of packseal-sim, one module each."""

@@ -1,0 +1,1 @@
+"""The BMS on the diagnostic bus: UDS requests over ISO-TP, answered from what the firmware knows."""
