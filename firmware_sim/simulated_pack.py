@@ -22,9 +22,9 @@ from firmware_sim.bms.report import BmsReport
 from firmware_sim.car.circuit import Circuit
 from firmware_sim.car.demand import Demand, Driver, Mode
 from firmware_sim.car.driving import DrivePattern
-from firmware_sim.car.powertrain import Powertrain
 from firmware_sim.cells.physics import PackPhysics
 from firmware_sim.cells.spec import PackSpec
+from firmware_sim.powertrain import Powertrain
 from firmware_sim.truth.table import TruthRow
 
 STEP_US = 10_000

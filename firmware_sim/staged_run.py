@@ -15,7 +15,7 @@ from firmware_sim.bus.traffic import NodeMessage, traffic
 from firmware_sim.cells.spec import PackSpec
 from firmware_sim.faults.timeline import Timeline
 from firmware_sim.outputs.stream import COARSE_STEP_US, Listener
-from firmware_sim.performance import Performance
+from firmware_sim.pack_feed import PackFeed
 from firmware_sim.progress import Progress
 from firmware_sim.scenario import reading
 from firmware_sim.scenario.plan import leaps, longest_s
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     progress = _progress(options, pack, scenario, duration_us)
     stopped = app.StopRequest()
     between = progress.show if progress else app.nothing
-    feed = Performance(Simulation(pack, messages, duration_us), pack, stopped, between)
+    feed = PackFeed(Simulation(pack, messages, duration_us), pack, stopped, between)
     timeline = _timeline(pack, scenario)
     writer = _truth(options, pack)
 

@@ -14,7 +14,7 @@ from firmware_sim.car.errand import Parked
 from firmware_sim.car.scenario_driver import Outing, ScenarioDriver
 from firmware_sim.cells.spec import PackSpec
 from firmware_sim.cli import main, parser
-from firmware_sim.performance import Performance
+from firmware_sim.pack_feed import PackFeed
 from firmware_sim.play.recording import Recording
 from firmware_sim.progress import Progress
 from firmware_sim.simulated_pack import SimulatedPack
@@ -158,7 +158,7 @@ def leaping_month():
 def test_hours_without_a_frame_pass_in_slices_after_each_of_which_the_run_can_be_stopped():
     pack, between = leaping_month(), []
     simulation = Simulation(pack, messages(2))
-    feed = Performance(simulation, pack, lambda: len(between) == 20, lambda: between.append(pack.time_us))
+    feed = PackFeed(simulation, pack, lambda: len(between) == 20, lambda: between.append(pack.time_us))
     assert feed.until(1 << 62, 10) == []
     assert len(between) == 20
     assert 0 < pack.time_us < 3 * 86_400_000_000
@@ -166,7 +166,7 @@ def test_hours_without_a_frame_pass_in_slices_after_each_of_which_the_run_can_be
 
 def test_a_scenario_without_a_single_frame_ends():
     pack = leaping_month()
-    feed = Performance(Simulation(pack, messages(2)), pack, lambda: False, lambda: None)
+    feed = PackFeed(Simulation(pack, messages(2)), pack, lambda: False, lambda: None)
     assert feed.until(1 << 62, 10) == []
     assert feed.finished()
     assert pack.time_us == 30 * 86_400_000_000

@@ -13,7 +13,7 @@ SLICE_US = 60_000_000
 
 
 @dataclass(slots=True)
-class Performance:
+class PackFeed:
     """Wraps the pack's feed. Hours without a frame pass in slices; after each `between` is called, and may end it."""
 
     feed: Feed
