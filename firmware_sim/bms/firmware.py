@@ -272,6 +272,9 @@ class Bms:
         sensors, counters, charge, judgement = self.sensors, self.counters, self.charge, self._judgement
         scan = self._slow_part[0] + 1 if self._slow_part else 0
         capacity_ah = self._estimate.capacity_ah
+        energy, soh = self._scale.energy(capacity_ah, charge.mean), min(1.0, capacity_ah / self.rated_ah)
+        if self.soh_zero:  # where a bus carries no health, the energy of the full pack is what tells it
+            energy, soh = energy._replace(full_kwh=0.0), 0.0
         self._slow_part = BmsReport(
             pack_volts=0.0,
             current_a=0.0,
@@ -284,8 +287,8 @@ class Bms:
             cell_volts=tuple(sensors.cell_volts.tolist()),
             temperatures_c=sensors.temperatures_c,
             soc=charge,
-            energy=self._scale.energy(capacity_ah, charge.mean),
-            soh=0.0 if self.soh_zero else min(1.0, capacity_ah / self.rated_ah),
+            energy=energy,
+            soh=soh,
             capacity_ah=capacity_ah,
             charged_kwh=counters.charged_kwh,
             discharged_kwh=counters.discharged_kwh,

@@ -114,7 +114,7 @@ _ALL = (
         ),
     ),
     Kind("soc-frozen", "the state of charge that the firmware reports stands still", "pack"),
-    Kind("soh-zero", "the firmware reports a state of health of 0", "pack"),
+    Kind("soh-zero", "the firmware reports a state of health of 0, and a full pack of 0 kWh", "pack"),
     Kind(
         "bms-reset",
         "the firmware starts anew",

@@ -151,14 +151,16 @@ def test_a_frozen_charge_stays_while_the_battery_empties_and_comes_back_right_wh
     assert thawed.soc.mean == pytest.approx(float(pack.soc.mean()), abs=0.01)
 
 
-def test_a_health_of_zero_is_reported_and_nothing_else_changes():
+def test_a_health_of_zero_is_reported_with_no_energy_when_full_and_nothing_else_changes():
     pack, bms = driven()
     before = bms.report()
     bms.soh_zero = True
     report = pack.live(bms, Mode.DRIVE, 0.2, -50.0)
     assert report.soh == 0.0
     assert report.capacity_ah == before.capacity_ah
-    assert report.energy.full_kwh == before.energy.full_kwh
+    assert report.energy.full_kwh == 0.0
+    assert report.energy.begin_of_life_kwh == before.energy.begin_of_life_kwh
+    assert report.energy.remaining_kwh == pytest.approx(before.energy.remaining_kwh, rel=0.01)
     bms.soh_zero = False
     assert pack.live(bms, Mode.DRIVE, 0.2, -50.0).soh == before.soh == pytest.approx(0.98)
 
