@@ -17,9 +17,11 @@ def command(name: str, *words: object) -> list[str]:
     return [str(Path(sys.executable).with_name(name)), *(str(word) for word in words)]
 
 
-def run(name: str, *words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(name: str, *words: object, cwd: Path | None = None, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, as a process."""
-    return subprocess.run(command(name, *words), capture_output=True, text=True, check=False, cwd=cwd, timeout=120)
+    return subprocess.run(
+        command(name, *words), capture_output=True, text=True, check=False, cwd=cwd, timeout=timeout_s
+    )
 
 
 def call(name: str, *words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -45,7 +45,7 @@ class Run:
     def __init__(self, folder, name, *words, start_us=0, truth_period=0.1):
         log, truth = folder / "x.log", folder / "t.csv"
         words = ("--scenario", name, "--out", log, "--truth", truth, "--truth-period", truth_period, *words)
-        done = run("packseal-sim", "run", *words, "--start", start_us / 1e6, "--json")
+        done = run("packseal-sim", "run", *words, "--start", start_us / 1e6, "--json", timeout_s=3_000)
         assert done.returncode == 0, done.stderr
         self.log, self.truth_file, self.summary = log, truth, json.loads(done.stdout)
         with truth.open(newline="") as file:
