@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DURATION ?= 30
 FOREVER ?= 0
 
-.PHONY: demo test check lint soak explore lock clean help
+.PHONY: demo test check lint soak explore bench lock clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,12 @@ soak: $(VENV)/ready  ## the long tests: fifty kills each, every bit of a bundle
 
 explore: $(VENV)/ready  ## ten times the examples of the property tests, new ones each time
 	PACKSEAL_HYPOTHESIS=explore $(BIN)/python -m pytest -q -m "not soak" -n 2 --timeout 1800 tests/property
+
+bench: $(VENV)/ready  ## the figures of docs/performance.md, on a machine that does nothing else
+	$(BIN)/python bench/cells_speed.py
+	$(BIN)/python bench/sim_speed.py
+	$(BIN)/python bench/paced_bus.py
+	$(BIN)/python bench/ledger_load.py
 
 lock: $(VENV)/ready  ## pin the development libraries anew, with hashes and without addresses
 	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

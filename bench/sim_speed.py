@@ -91,6 +91,9 @@ class Still:
     time_us: int = 0
     awake: bool = True
 
+    def meet(self, time_us: int) -> bool:
+        return self.advance_to(time_us)
+
     def next_event_us(self) -> int:
         return self.time_us
 

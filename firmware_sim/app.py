@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
@@ -10,12 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 
+from firmware_sim.bus.feed import Feed
 from firmware_sim.outputs.candump_log import STDOUT
 from firmware_sim.outputs.files import file_output
 from firmware_sim.outputs.output import Output, nobody_asks
 from firmware_sim.outputs.sent_log import SentLog, boottime_us
 from firmware_sim.outputs.slcan_pty import SlcanPty
-from firmware_sim.outputs.stream import STEP_US, Feed, Listener, Stream
+from firmware_sim.outputs.stream import STEP_US, Listener, Stream
 from firmware_sim.play.recording import Recording
 from packseal.program import UsageError
 
@@ -77,34 +79,29 @@ class StopRequest:
 def run(programme: Programme, options: argparse.Namespace, stopped: StopRequest | None = None) -> None:
     """Open the output, stream, close everything, and print the summary."""
     stopped = stopped or StopRequest()
-    sent_log = SentLog(options.sent_log) if options.sent_log else None
-    output = programme.through(_output(programme, options, sent_log))
-    stream = Stream(
-        programme.feed,
-        output,
-        stopped,
-        speed=programme.speed,
-        wait_for_listener=options.wait,
-        linger_us=round(options.linger * 1e6),
-        step_us=programme.step_us,
-        sent_log=sent_log,
-        listeners=programme.listeners,
-        attendants=programme.attendants,
-    )
-    begin = boottime_us()
-    try:
+    with contextlib.ExitStack() as closing:
+        closing.callback(programme.close)
+        sent_log = SentLog(options.sent_log) if options.sent_log else None
+        if sent_log is not None:
+            closing.callback(sent_log.close)
+        output = programme.through(_output(programme, options, sent_log))
+        closing.callback(output.close)
+        stream = Stream(
+            programme.feed,
+            output,
+            stopped,
+            speed=programme.speed,
+            wait_for_listener=options.wait,
+            linger_us=round(options.linger * 1e6),
+            step_us=programme.step_us,
+            sent_log=sent_log,
+            listeners=programme.listeners,
+            attendants=programme.attendants,
+        )
+        begin = boottime_us()
         for line in (*programme.opening(), output.open()):
             print(f"packseal-sim: {line}", file=sys.stderr, flush=True)
         stream.run()
-    finally:
-        try:
-            output.close()
-        finally:
-            try:
-                if sent_log is not None:
-                    sent_log.close()
-            finally:
-                programme.close()
     _summarise(stream, programme, (boottime_us() - begin) / 1e6, options)
 
 

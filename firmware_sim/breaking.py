@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,6 +42,8 @@ class _Breaking:
         finally:
             if self.control is not None:
                 self.control.close()
+            for complaint in self.tally.complaints:
+                print(f"packseal-sim: {complaint}", file=sys.stderr)
 
     def counts(self) -> Counts:
         """The programme's, and what the faults have done."""
@@ -47,14 +51,19 @@ class _Breaking:
 
 
 def breakable(
-    programme: Programme, seed: int, timeline: Timeline, pack: SimulatedPack | None, control: Path | None
+    programme: Programme,
+    seed: int,
+    timeline: Timeline,
+    pack: SimulatedPack | None,
+    control: Path | None,
+    own: Collection[int] | None = None,
 ) -> Programme:
     """The programme with the faults of `timeline` and of whoever speaks on the socket `control`.
 
-    `pack` is None for a recording, which has nothing to break.
+    `pack` is None for a recording, which has nothing to break; `own` are the identifiers that it sends itself.
     """
     tally = FaultTally()
-    feed = FaultyFeed(programme.feed, timeline, seed, tally, None if pack is None else PackFaults(pack))
+    feed = FaultyFeed(programme.feed, timeline, seed, tally, None if pack is None else PackFaults(pack), own=own)
     cells, modules = (None, None) if pack is None else (pack.spec.cells, pack.spec.modules)
     server = None if control is None else Control(control, feed, cells, modules)
     breaking = _Breaking(programme, feed, server, tally)

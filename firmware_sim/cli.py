@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from firmware_sim.commands import fleet, inject, play, run, scenarios
-from firmware_sim.commands.arguments import Parser
 from packseal import program
+from packseal.program import Parser, UsageError
 from packseal.version import __version__
 
 NAME = "packseal-sim"
@@ -28,14 +28,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    options = parser().parse_args(argv)
+    options, strange = parser().parse_known_args(argv)
+    if strange:  # argparse itself would point to the program's help, which does not name the command's options
+        raise UsageError(f"unrecognized arguments: {' '.join(strange)}; see {NAME} {options.command} --help")
     return int(options.execute(options) or program.OK)
 
 
 def parser() -> Parser:
     """The whole command line, for the program and for whoever documents it."""
     text = "A simulated battery pack on a CAN bus, or a recording played onto one."
-    top = Parser(prog=NAME, description=text, epilog=_EXAMPLES)
+    top = Parser(prog=NAME, description=text, epilog=_EXAMPLES, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     names = [each.__name__.rpartition(".")[2] for each in COMMANDS]
     commands = top.add_subparsers(dest="command", required=True, metavar="|".join(names), parser_class=Parser)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from firmware_sim.bus.feed import Feed
 from firmware_sim.bus.frame import TimedFrame
-from firmware_sim.outputs.stream import Feed
 from firmware_sim.simulated_pack import SimulatedPack
 
 SLICE_US = 60_000_000
@@ -22,8 +22,14 @@ class PackFeed:
     between: Callable[[], None]
 
     def finished(self) -> bool:
-        """Whether the last frame has been taken."""
-        return self.pack.over or self.feed.finished()
+        """Whether the last frame has been taken, or a stop was asked for."""
+        return self.pack.over or self.feed.finished() or self.stopped()
+
+    def end_us(self) -> int:
+        """When it ended, once it is finished."""
+        if self.pack.over or self.feed.finished():
+            return min(self.pack.ended_us, self.feed.end_us())
+        return self.pack.time_us
 
     def next_us(self) -> int:
         """When the next frame is due, or the pack has something to do."""
@@ -36,5 +42,5 @@ class PackFeed:
             end_us = min(time_us, self.feed.next_us() + SLICE_US)
             frames += self.feed.until(end_us, limit - len(frames))
             self.between()
-            if end_us == time_us or len(frames) >= limit or self.finished() or self.stopped():
+            if end_us == time_us or len(frames) >= limit or self.finished():
                 return frames

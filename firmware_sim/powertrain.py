@@ -57,6 +57,10 @@ class Powertrain:
         self._asked_w = (first_w - self._rise_w / 2) * self.scale
         self._rise_w *= self.scale
 
+    def follow(self, power_w: float) -> None:
+        """Take the power of the next part of a stride."""
+        self._asked_w = power_w * self.scale
+
     def permit(self, limits: Limits, conditioning_w: float) -> None:
         """Take the firmware's present limits, and what cooling or heating the pack draws from it."""
         driving = self._mode is Mode.DRIVE

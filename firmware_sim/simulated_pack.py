@@ -25,6 +25,7 @@ from firmware_sim.car.driving import DrivePattern
 from firmware_sim.cells.physics import PackPhysics
 from firmware_sim.cells.spec import PackSpec
 from firmware_sim.powertrain import Powertrain
+from firmware_sim.times import NEVER_US
 from firmware_sim.truth.table import TruthRow
 
 STEP_US = 10_000
@@ -35,7 +36,6 @@ MINUTE_US = 60_000_000
 LEAP_GRID_US = 3_600_000_000
 SETTLING_US = 1_500_000  # of the contactors after a change of mode: never leaped over
 AMBIENT_US = 10_000_000
-NEVER_US = 1 << 63
 REFERENCE_CELLS = 96
 COOLING_W = 4_800.0
 HEATING_W = 4_000.0
@@ -51,7 +51,8 @@ class SimulatedPack:
 
     Without a `driver` the car drives, parks and charges by the seeded pattern, with powers scaled to the number of
     cells. `climate` gives the ambient temperature by microseconds after the start. `watch` is called at `watch_us`, and
-    says when it wants to be called next. `over` is set when the driver has nothing more to do.
+    says when it wants to be called next. `over` is set when the driver has nothing more to do, and `ended_us` is then the
+    first time to which the pack could not be moved on. `leaps_us` are the times at which leaping begins and ends, in turn.
     """
 
     spec: PackSpec
@@ -70,6 +71,8 @@ class SimulatedPack:
     time_us: int = 0
     odometer_m: float = 0.0
     over: bool = False
+    ended_us: int = NEVER_US
+    leaps_us: list[int] = field(default_factory=list)
     ends: Callable[[], bool] = lambda: False
     faults: Callable[[], tuple[str, ...]] = lambda: ()
     appointments_us: Sequence[int] = ()
@@ -80,8 +83,11 @@ class SimulatedPack:
     _settled_us: int = 0
     _ambient_us: int = 0
     _bled: Mask | None = None
+    _meeting_us: int = NEVER_US
 
     def __post_init__(self) -> None:
+        if self.demand.leap:
+            self.leaps_us.append(0)
         self.physics = PackPhysics(self.spec, self.seed)
         scale = self.spec.cells / REFERENCE_CELLS if self.driver is None else 1.0
         self._powertrain = Powertrain(self.spec.cells, scale, self.circuit)
@@ -92,6 +98,7 @@ class SimulatedPack:
             chemistry=self.spec.chemistry,
             rated_ah=self.rated_ah,
             soh=self._first_opinion(),
+            age_years=self.spec.age_years,
             identity=self.identity,
             rating=self.rating,
             sleeps=self.sleeps,
@@ -123,6 +130,14 @@ class SimulatedPack:
             if self.time_us >= self.watch_us and self.watch is not None:
                 self.watch_us = self.watch(self)
         return self.time_us != begin
+
+    def meet(self, time_us: int) -> bool:
+        """The same for somebody who does something to the pack then: a stride ends at the last 100 ms before `time_us`."""
+        self._meeting_us = time_us
+        try:
+            return self.advance_to(time_us)
+        finally:
+            self._meeting_us = NEVER_US
 
     def next_event_us(self) -> int:
         """While the pack is not awake: the next time at which that can change; never, when everything is over."""
@@ -162,6 +177,8 @@ class SimulatedPack:
             delivered_in_j=physics.energy.delivered_in,
             delivered_out_j=physics.energy.delivered_out,
             heat_j=physics.energy.heat,
+            stored_j=physics.stored_j(),
+            aged_j=physics.energy.aged,
             faults=self.faults(),
             cell_volts=physics.cell_volts().tolist(),
         )
@@ -173,7 +190,7 @@ class SimulatedPack:
 
     def _step(self) -> None:
         if self.time_us % BLOCK_US == 0:
-            self._ask(BLOCK_S)
+            self._ask(BLOCK_S, self.time_us + STEP_US)
             if self.over:
                 return
         physics, bms = self.physics, self.bms
@@ -183,12 +200,15 @@ class SimulatedPack:
             physics.settle()
         bms.step(self._sensed(), self.demand.mode, STEP_S)
 
-    def _ask(self, dt_s: float) -> None:
-        """Ask the driver, and let everything follow that is decided for the next `dt_s`."""
+    def _ask(self, dt_s: float, seen_us: int) -> None:
+        """Ask the driver, and let everything follow that is decided for the next `dt_s`; others see it at `seen_us`."""
         before = self.demand
         self.demand = demand = self._driver.advance(dt_s, self.bms.charge.shown)
-        self.over = self.ends()
-        self.odometer_m += (before.speed_m_s + demand.speed_m_s) / 2 * dt_s
+        if self.ends():
+            self.over, self.ended_us = True, seen_us
+        if demand.leap is not before.leap:
+            self.leaps_us.append(seen_us)
+        self.odometer_m += demand.course_m if demand.course else (before.speed_m_s + demand.speed_m_s) / 2 * dt_s
         if demand.mode is not before.mode:
             self._settled_us = self.time_us + SETTLING_US
         self._powertrain.ask(before, demand, stride=dt_s > BLOCK_S)
@@ -203,7 +223,8 @@ class SimulatedPack:
         share = self.spec.cells / REFERENCE_CELLS if bms.awake else 0.0
         physics.cooling_w = bms.cooling * COOLING_W * share
         physics.heating_w = bms.heating * HEATING_W * share
-        self._powertrain.permit(bms.limits, physics.cooling_w / COOLING_COP + physics.heating_w)
+        moved_w = physics.coolant_w()
+        self._powertrain.permit(bms.limits, moved_w if moved_w > 0.0 else -moved_w / COOLING_COP)
         if bms.bleed is not self._bled:
             self._bled = bms.bleed
             physics.bleed = np.zeros(self.spec.cells, dtype=bool) if self._bled is None else self._bled
@@ -221,22 +242,53 @@ class SimulatedPack:
         end = min(now + int(self.demand.steady_s * 1e6 + 0.5), now - now % grid + grid)
         if not self.bms.awake:
             end = min(end, now + int(self.bms.next_wake_s() * 1e6 + 0.5))
-        end = min([end, *(each for each in self.appointments_us if each > now)])
+        end = min([end, *(each for each in (*self.appointments_us, self._meeting_us) if each > now)])
         return max(now + BLOCK_US, end - end % BLOCK_US)
 
     def _stride(self, end_us: int) -> None:
         dt_s = (end_us - self.time_us) / 1e6
-        self._ask(dt_s)
+        self._ask(dt_s, end_us)
         if self.over:
             return
         physics, bms = self.physics, self.bms
-        physics.step(self._powertrain.flow(bms.contactors, physics.pack_volts(), dt_s), dt_s)
+        left_us = end_us - self.time_us - self._follow_course(dt_s)
+        last_s = dt_s / max(1, len(self.demand.course))
+        physics.step(self._powertrain.flow(bms.contactors, physics.pack_volts(), last_s), last_s)
         self.time_us = end_us
         physics.settle()
         if bms.awake:
-            bms.step(self._sensed(), self.demand.mode, dt_s)
+            bms.step(self._sensed(), self.demand.mode, left_us / 1e6)
         else:
             bms.doze(dt_s, self._sensed())
+
+    def _follow_course(self, dt_s: float) -> int:
+        """Go through the parts of a stride up to the last, which is left to do; returns the microseconds of them.
+
+        The firmware sees what flowed out and what flowed in, each in the mean.
+        """
+        course = self.demand.course
+        if not course:
+            return 0
+        physics, powertrain, contactors = self.physics, self._powertrain, self.bms.contactors
+        part_s = dt_s / len(course)
+        seconds, charge_as, work_j = [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]
+        for power_w in course[:-1]:
+            powertrain.follow(power_w)
+            current_a = powertrain.flow(contactors, physics.pack_volts(), part_s)
+            physics.step(current_a, part_s)
+            inward = current_a > 0.0
+            seconds[inward] += part_s
+            charge_as[inward] += current_a * part_s
+            work_j[inward] += current_a * part_s * physics.pack_volts()
+        powertrain.follow(course[-1])
+        passed_us = 0
+        for length_s, charge, work in zip(seconds, charge_as, work_j, strict=True):
+            length_us = round(length_s * 1e6)
+            if length_us:
+                volts = work / charge if charge else physics.pack_volts()
+                self.bms.carry(charge / length_s, volts, length_us / 1e6)
+                passed_us += length_us
+        return passed_us
 
     def _sensed(self) -> Truth:
         physics, circuit = self.physics, self.circuit

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from firmware_sim import app
 from firmware_sim.breaking import breakable
-from firmware_sim.bus.layout import compile_messages
+from firmware_sim.bus.layout import compile_messages, located
 from firmware_sim.bus.message import Message, Sendable
 from firmware_sim.bus.simulation import Simulation
 from firmware_sim.bus.traffic import NodeMessage, traffic
 from firmware_sim.cells.spec import PackSpec
 from firmware_sim.faults.timeline import Timeline
+from firmware_sim.outputs.apart import keep_apart, written
 from firmware_sim.outputs.stream import COARSE_STEP_US, Listener
 from firmware_sim.pack_feed import PackFeed
 from firmware_sim.progress import Progress
@@ -23,10 +25,11 @@ from firmware_sim.scenario.schema import Scenario, UdsTable
 from firmware_sim.scenario.staging import appointments_us, planned_faults, stage
 from firmware_sim.simulated_pack import SimulatedPack
 from firmware_sim.truth.writing import TruthWriter
-from packseal.program import UsageError
+from packseal.program import ConfigurationError, UsageError
 
 DEFAULT_SEED, DEFAULT_CELLS, DEFAULT_SOC, DEFAULT_AMBIENT_C = 1, 96, 0.62, 20.0
 DEFAULT_FIRMWARE = "tesla-model3"
+LOADED_BITRATE = 500_000
 
 
 def run(options: argparse.Namespace) -> None:
@@ -34,12 +37,14 @@ def run(options: argparse.Namespace) -> None:
     scenario = None if options.scenario is None else reading.load(reading.find(options.scenario))
     if scenario is not None and leaps(scenario) and (options.out is None or options.speed):
         raise UsageError("this scenario leaps over time with nobody on the bus: it runs into a file, with --out")
+    keep_apart(written(options), _read(options, scenario))
     start_us = _start_us(options, scenario)
     pack = _simulated(options, start_us) if scenario is None else stage(scenario, _seed(options, scenario), start_us)
     firmware = DEFAULT_FIRMWARE if scenario is None else scenario.bms.firmware
     own = compile_messages(firmware, options.profile, pack.spec.cells)
+    _keep_diagnosis_apart(options, scenario, own)
     messages: tuple[Sendable, ...] = (*own, *_others(options, scenario, own, pack.seed))
-    duration_us = round(options.duration * 1e6) or None
+    duration_us = max(1, round(options.duration * 1e6)) if options.duration else None
     progress = _progress(options, pack, scenario, duration_us)
     stopped = app.StopRequest()
     between = progress.show if progress else app.nothing
@@ -66,7 +71,19 @@ def run(options: argparse.Namespace) -> None:
         close=close,
         counts=counts,
     )
-    app.run(breakable(programme, pack.seed, timeline, pack, options.control), options, stopped)
+    sent = frozenset(message.identifier for message in own) if len(messages) > len(own) else None
+    app.run(breakable(programme, pack.seed, timeline, pack, options.control, sent), options, stopped)
+
+
+def _read(options: argparse.Namespace, scenario: Scenario | None) -> Iterator[tuple[str, Path]]:
+    """The files that a run reads, named as people know them."""
+    if options.profile is not None:
+        yield "--profile", located(options.profile)
+    if scenario is not None:
+        yield "--scenario", reading.find(options.scenario)
+        for fault in scenario.fault:
+            if log := fault.own().get("log"):
+                yield "a fault's log", Path(str(log))
 
 
 def _seed(options: argparse.Namespace, scenario: Scenario | None) -> int:
@@ -99,7 +116,27 @@ def _others(
     load = options.bus_load
     if load is None:
         load = 0.0 if scenario is None else scenario.bus.load
+    if load and options.bitrate != LOADED_BITRATE:
+        raise UsageError(
+            f"--bitrate {options.bitrate}: a bus load is reckoned at {LOADED_BITRATE} bit/s; leave one out"
+        )
     return traffic(load, own, seed, avoid=(uds.request, uds.response, uds.functional))
+
+
+def _keep_diagnosis_apart(options: argparse.Namespace, scenario: Scenario | None, own: Sequence[Message]) -> None:
+    """ConfigurationError when the pack itself sends under an identifier of the diagnosis that is to be answered."""
+    if not _answers(scenario) or (scenario is None and options.out is not None):
+        return
+    uds, names = UdsTable() if scenario is None else scenario.uds, {each.identifier: each.name for each in own}
+    for key, identifier in uds.model_dump(exclude={"enabled"}).items():
+        if identifier in names:
+            where = "" if scenario is None else f"{reading.find(options.scenario)}: "
+            said = f"0x{identifier:X} is {names[identifier]}, which the pack sends; give a free identifier"
+            raise ConfigurationError(f"{where}uds.{key}: {said}")
+
+
+def _answers(scenario: Scenario | None) -> bool:
+    return scenario is None or scenario.answers_diagnosis
 
 
 def _progress(
@@ -117,7 +154,7 @@ def _timeline(pack: SimulatedPack, scenario: Scenario | None) -> Timeline:
     for each in planned:
         timeline.add(each.fault, each.start_us, each.end_us)
     pack.appointments_us = appointments_us(planned)
-    pack.faults = lambda: timeline.kinds
+    pack.faults = lambda: timeline.marks(pack.time_us)
     return timeline
 
 
@@ -125,15 +162,16 @@ def _truth(options: argparse.Namespace, pack: SimulatedPack) -> TruthWriter | No
     if options.truth is None:
         return None
     spec = pack.spec
-    writer = TruthWriter(options.truth, spec.cells, spec.modules, options.truth_period, options.truth_leap_period)
+    period_s = 1.0 if options.truth_period is None else options.truth_period
+    leap_period_s = 3_600.0 if options.truth_leap_period is None else options.truth_leap_period
+    writer = TruthWriter(options.truth, spec.cells, spec.modules, period_s, leap_period_s)
     pack.watch, pack.watch_us = writer.witness, writer.witness(pack)
     return writer
 
 
 def _listeners(options: argparse.Namespace, pack: SimulatedPack, scenario: Scenario | None) -> tuple[Listener, ...]:
     """The diagnostic server, where somebody could ask it something."""
-    wanted = scenario is None or scenario.answers_diagnosis
-    if options.out is not None or not wanted:
+    if options.out is not None or not _answers(scenario):
         return ()
     try:
         # It brings a library that runs into files do without.
@@ -147,4 +185,5 @@ def _listeners(options: argparse.Namespace, pack: SimulatedPack, scenario: Scena
         return ()
     uds = None if scenario is None else scenario.uds
     addresses = Addresses() if uds is None else Addresses(uds.request, uds.response, uds.functional)
-    return (Endpoint(addresses, pack.report, lambda: pack.bms.reset(clear_counters=False)),)
+    bms = pack.bms
+    return (Endpoint(addresses, pack.report, lambda: bms.reset(clear_counters=False), clear=bms.clear_faults),)

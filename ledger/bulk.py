@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from evidence import names
+from evidence.acts import MAX_ATTRIBUTES
 from evidence.errors import FormatError, SignatureError
 from evidence.keys import NamedKey, SigningKey
 from evidence.register import Register, RuleError
@@ -60,7 +61,7 @@ def read_line(text: bytes, registrar: names.Registrar) -> Registration:
     if len(text) > LONGEST_LINE:
         raise FormatError(f"a line of more than {LONGEST_LINE} bytes")
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise FormatError("not a line of JSON") from None
     if not isinstance(found, dict) or not {"pack"} <= found.keys() <= _KEYS:
@@ -68,6 +69,8 @@ def read_line(text: bytes, registrar: names.Registrar) -> Registration:
     attributes = found.pop("attributes", {})
     if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
         raise FormatError('"attributes" is not an object of texts')
+    if len(attributes) > MAX_ATTRIBUTES:
+        raise FormatError(f"{len(attributes)} attributes; a pack has {MAX_ATTRIBUTES} at most")
     if not all(isinstance(value, str) for value in found.values()):
         raise FormatError("pack, gateway and key are texts")
     gateway, key = found.get("gateway"), found.get("key")
@@ -79,6 +82,14 @@ def read_line(text: bytes, registrar: names.Registrar) -> Registration:
         None if gateway is None else registrar.gateway(gateway),
         None if key is None else NamedKey.parse(key),
     )
+
+
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, in which no key may stand twice: one of the two would be lost without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise FormatError("a key stands twice in one object")
+    return found
 
 
 @dataclass(slots=True)
@@ -121,7 +132,7 @@ class Bulk:
         try:
             # Our copy moves on as the log will, so that later lines of the same batch are planned after this one.
             for act in needed:
-                self._register.apply(act, 0)
+                self._register.apply(act, registration.PLANNED)
         except (RuleError, SignatureError):
             self._doubtful = True  # the ledger shall say it, and our copy is read anew
         self._progress.standing += len(steps) - len(needed)

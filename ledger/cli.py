@@ -219,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help='register a whole list: on each line JSON such as {"pack": "p-1", "gateway": "gw-1", "key": VKEY, '
-        '"attributes": {"model": "LR75"}}',
+        '"attributes": {"model": "LR75"}}; empty lines and those that begin with # are passed over',
     )
 
     show = command("show", "what the register says of a pack, with the log index that proves it", "show pack-1 --json")

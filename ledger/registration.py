@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from evidence import acts
 from evidence.acts import Act, ActBody, GatewayBind, KeyBind, PackRegister
@@ -15,6 +16,8 @@ from evidence.sign1 import ED25519
 from ledger.admission import Known
 from ledger.errors import ActRefused
 from ledger.sequencer import Admitted, Outcome, Refused
+
+PLANNED: Final = -1  # the index of what is in no log yet: it came earlier in the list that is registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def plan(register: Register, wanted: Registration, party: str, key: SigningKey, 
     if made.pack is None:
         made.needs(f"pack {wanted.pack}", "pack-register", PackRegister(wanted.attributes))
     elif wanted.attributes and wanted.attributes != made.pack.attributes:
-        raise ActRefused(f"{wanted.pack} is registered with other attributes, at entry {made.pack.index}")
+        raise ActRefused(f"{wanted.pack} is registered with other attributes, {_place(made.pack.index)}")
     else:
         made.stands(f"pack {wanted.pack}", made.pack.index)
     if wanted.gateway is None:
@@ -88,7 +91,12 @@ def _plan_key(made: _Plan, register: Register, pack: str, gateway: str, named: N
     elif (bound.pack, bound.gateway) == (pack, gateway):
         made.stands(f"key {kid.hex()}", bound.index)
     else:
-        raise ActRefused(f"key-used: key {kid.hex()} is bound to {bound.pack} at {bound.gateway}, entry {bound.index}")
+        where = _place(bound.index)
+        raise ActRefused(f"key-used: key {kid.hex()} is bound to {bound.pack} at {bound.gateway}, {where}")
+
+
+def _place(index: int) -> str:
+    return "earlier in this list" if index == PLANNED else f"at entry {index}"
 
 
 def accepted(outcomes: Sequence[Outcome]) -> list[int]:

@@ -55,7 +55,7 @@ class ConfigurationError(Failure):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are one line and end with exit code 64, and whose examples keep their lines."""
+    """An argument parser whose complaints are a UsageError of one line, and whose examples keep their lines."""
 
     def __init__(self, **settings: object) -> None:
         settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -63,7 +63,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Complain in one line and point to the help."""
-        sys.exit(_fail(self.prog, f"{message}; see {self.prog} --help", USAGE))
+        raise UsageError(f"{message}; see {self.prog} --help")
 
 
 def run(name: str, main: Callable[[], int | None]) -> int:
@@ -74,8 +74,10 @@ def run(name: str, main: Callable[[], int | None]) -> int:
     try:
         return _written(name, main() or OK)
     except Failure as failure:
+        _out_or_let_go()
         return _fail(name, str(failure), failure.exit_code)
     except KeyboardInterrupt:
+        _out_or_let_go()
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). No word about it, but no success either: nobody read the answer.
@@ -88,7 +90,8 @@ def run(name: str, main: Callable[[], int | None]) -> int:
         extra = f"[{name.removeprefix('packseal-')}]" if name in _WITH_EXTRA else ""
         return _fail(name, f"the library {package} is missing: pip install 'packseal{extra}'", UNAVAILABLE)
     except OSError as problem:
-        where = f"{problem.filename}: " if problem.filename else ""
+        ours = "" if _out_or_let_go() else "standard output"
+        where = f"{problem.filename or ours}: ".lstrip(": ")
         return _fail(name, f"{where}{problem.strerror or problem}", INPUT_OUTPUT)
 
 
@@ -113,6 +116,16 @@ def _written(name: str, code: int) -> int:
         _let_go_of_output()
         return _fail(name, f"standard output: {problem.strerror}", code or INPUT_OUTPUT)
     return code
+
+
+def _out_or_let_go() -> bool:
+    """Whether what was printed so far is out. If it cannot be, nothing more is said of it: one line is enough."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        _let_go_of_output()
+        return False
+    return True
 
 
 def _let_go_of_output() -> None:

@@ -1,7 +1,7 @@
 """The BMS's alerts: thresholds with hysteresis in value and debounce in time, as one table for each chemistry.
 
 Pure. Numbers are those of the car's alert matrix (a001 to a180); only rules that this firmware can judge are here,
-the other bits stay zero.
+the other bits stay zero. What only a store warns of has numbers beyond the matrix.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from firmware_sim.bms.isolation import FAULT_OHM_PER_V, WARN_OHM_PER_V
 class Vitals(NamedTuple):
     """What alerts are judged by: volts, degC, ohms for every volt of the pack.
 
-    `over_limit_c` is the current beyond its limit, as a multiple of the capacity.
+    `over_limit_c` is the current beyond its limit, as a multiple of the capacity; `inward` says which way it flows.
     """
 
     brick_min_v: float
     brick_max_v: float
     brick_mean_v: float
     over_limit_c: float
+    inward: bool
     temperature_min_c: float
     temperature_max_c: float
     isolation_ohm_per_v: float
@@ -52,7 +53,7 @@ class Opens(enum.Enum):
 class AlertRule:
     """Raise when `level` has been at or above `raise_at` for `raise_s`; clear below `clear_at` for `clear_s`.
 
-    A level of None cannot be judged now: the alert stays as it is.
+    A level of None cannot be judged now: the alert stays as it is. One that `stays` is not cleared but by `clear`.
     """
 
     number: int
@@ -63,6 +64,7 @@ class AlertRule:
     raise_s: float
     clear_s: float
     opens: Opens = Opens.NEVER
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,8 @@ def _rules(limits: Thresholds) -> tuple[AlertRule, ...]:
         rule(138, "brick over-voltage warning", lambda v: v.brick_max_v, *warm, 1, 5),
         rule(146, "brick over-discharged", lambda v: -v.brick_min_v, -dead[0], -dead[1], 0.5, 60, always),
         rule(151, "external isolation lost", _isolation_when(closed=True), fault, 2 * fault, 3, 10, Opens.CHARGING),
-        rule(163, "contactor and its auxiliary contact disagree", _one_pole, 0.5, 0.5, 2.5, 1, always),
-        rule(166, "contactors welded", lambda v: v.welded, 0.5, 0.5, 0, 1, always),
+        rule(163, "contactor and its auxiliary contact disagree", _one_pole, 0.5, 0.5, 2.5, 1, always, True),
+        rule(166, "contactors welded", lambda v: v.welded, 0.5, 0.5, 0, 1, always, True),
     )
 
 
@@ -139,11 +141,21 @@ def _isolation_when(closed: bool) -> Callable[[Vitals], float | None]:
     return lambda vitals: -vitals.isolation_ohm_per_v if vitals.closed is closed else None
 
 
+def _beyond(vitals: Vitals, inward: bool) -> float:
+    return vitals.over_limit_c if vitals.inward is inward else 0.0
+
+
 def _one_pole(vitals: Vitals) -> float:
     return vitals.mismatch and not vitals.welded
 
 
 RULES_OF: Mapping[str, tuple[AlertRule, ...]] = {name: _rules(limits) for name, limits in THRESHOLDS.items()}
+# A charger that follows the limit is some amperes beyond it while it falls; these wait for one that does not follow.
+CHARGE_BEYOND, DISCHARGE_BEYOND = 201, 202
+CURRENT_WARNINGS = (
+    AlertRule(CHARGE_BEYOND, "charged beyond the limit", lambda v: _beyond(v, True), 0.08, 0.03, 3, 10),
+    AlertRule(DISCHARGE_BEYOND, "discharged beyond the limit", lambda v: _beyond(v, False), 0.08, 0.03, 3, 10),
+)
 RULES = RULES_OF["NMC"]  # for whoever asks for numbers and meanings only: these are the same for all
 
 
@@ -162,7 +174,7 @@ class AlertMonitor:
         for rule in self.rules:
             number, level = rule.number, rule.level(vitals)
             is_on = number in active
-            asks = level is not None and (level < rule.clear_at if is_on else level >= rule.raise_at)
+            asks = level is not None and (not rule.stays and level < rule.clear_at if is_on else level >= rule.raise_at)
             if not asks:
                 if self._asking_s:
                     self._asking_s.pop(number, None)

@@ -1,4 +1,8 @@
-"""Which bricks are bled so that all come to the same charge: near the top only, with pauses to measure in. Pure."""
+"""Which bricks are bled so that all come to the same charge: chosen near the top only, with pauses to measure in. Pure.
+
+Every brick is judged by itself: one that is near its top and above the lower ones is bled. What was chosen there is bled
+for a while after the top is left too, asleep as well, for a resistor takes hours over a percent.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,14 @@ Mask = NDArray[np.bool_]
 FROM_V = {"NMC": 4.0, "LFP": 3.38}
 START_V = 0.005
 STOP_V = 0.002
+LOWER_SHARE = 8  # one brick in so many may be lower than the one that the others are held against
 CALM_C = 1 / 5  # highest current, as a multiple of the capacity
 BLEED_OHM = 40.0
 ON_S = 10.0
 MEASURE_S = 2.0
 PARKED_AT_MOST_S = 1_200.0  # awake for balancing alone, each time the car is parked
+AWAY_SHARE = 0.001  # of the capacity is bled after the top was left, at most
+ASLEEP_AT_LEAST_S = 3_600.0  # of that left, or it does not bleed while it sleeps
 
 
 @dataclass(slots=True)
@@ -37,26 +44,42 @@ class Balancing:
     _chosen: Mask | None = None
     _in_turn_s: float = 0.0
     _parked_s: float = 0.0
+    _away_left_s: float = 0.0
 
     def step(self, volts: Readings, current_a: float, parked: bool, dt_s: float) -> None:
         """Go on by `dt_s`, over which `current_a` flowed in the mean, to the bricks' measured voltages."""
         if not parked:
             self._parked_s = 0.0
-        elif self.wants:
+        elif self._chosen is not None:
             self._parked_s += dt_s
-        calm = -0.01 * self.rated_ah < current_a < CALM_C * self.rated_ah
-        lowest_v = float(np.minimum.reduce(volts)) if calm else 0.0
-        if lowest_v < FROM_V[self.chemistry_name] or self._parked_s > PARKED_AT_MOST_S:
-            self.stop()
-            return
+        self.wants = self._chosen is not None and self._parked_s <= PARKED_AT_MOST_S
         self._in_turn_s += dt_s
         if self._in_turn_s < (ON_S if self.bleed is not None else MEASURE_S):
             return
-        self._in_turn_s = 0.0
+        turn_s, self._in_turn_s = self._in_turn_s, 0.0
         if self.bleed is not None and dt_s < MEASURE_S:
             self.bleed, self.count = None, 0
+            self._away_left_s -= turn_s
             return
-        self._choose(volts, lowest_v)
+        calm = -0.01 * self.rated_ah < current_a < CALM_C * self.rated_ah
+        if calm and float(np.maximum.reduce(volts)) >= FROM_V[self.chemistry_name]:
+            self._choose(volts)
+        elif self._away_left_s <= 0.0:
+            self._chosen = None
+        else:
+            self._away_left_s -= turn_s if self.bleed is not None else 0.0
+        self._switch_on()
+
+    def sleep(self, volts: Readings, dt_s: float) -> Readings | None:
+        """Sleep for `dt_s`: what was chosen is bled if there is much to bleed; what left each brick, as `bled_as`."""
+        bled_as = self.bled_as(volts, dt_s)
+        self._away_left_s -= dt_s if self.bleed is not None else 0.0
+        if self._away_left_s < ASLEEP_AT_LEAST_S:
+            self.stop()
+        elif self.bleed is None:
+            self._switch_on()
+        self._in_turn_s = ON_S
+        return bled_as
 
     def bled_as(self, volts: Readings, dt_s: float) -> Readings | None:
         """What left each brick through its resistor over `dt_s`, in ampere seconds, by the resistor's nominal value."""
@@ -69,11 +92,18 @@ class Balancing:
         """All resistors off."""
         self.bleed, self.count, self.wants, self._chosen, self._in_turn_s = None, 0, False, None, 0.0
 
-    def _choose(self, volts: Readings, lowest_v: float) -> None:
-        above = volts - lowest_v
-        chosen = above > START_V
+    def _switch_on(self) -> None:
+        self.bleed = self._chosen
+        self.count = 0 if self._chosen is None else int(self._chosen.sum())
+        self.wants = self._chosen is not None and self._parked_s <= PARKED_AT_MOST_S
+
+    def _choose(self, volts: Readings) -> None:
+        # Against the very lowest, one weak brick would have all others bled.
+        place = len(volts) // LOWER_SHARE
+        above = volts - np.partition(volts, place)[place]
+        from_v = FROM_V[self.chemistry_name]
+        chosen = (above > START_V) & (volts >= from_v)
         if self._chosen is not None:
             chosen = chosen | (self._chosen & (above > STOP_V))
-        self.count = int(chosen.sum())
-        self.wants = self.count > 0
-        self._chosen = self.bleed = chosen if self.wants else None
+        self._chosen = chosen if chosen.any() else None
+        self._away_left_s = AWAY_SHARE * self.rated_ah * 3_600.0 * BLEED_OHM / from_v

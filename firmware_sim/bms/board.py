@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from firmware_sim.bms.counters import LifetimeCounters, counters_of_use
+from firmware_sim.bms.counters import LifetimeCounters, counters_of_age
 from firmware_sim.bms.isolation import IsolationMonitor
 from firmware_sim.bms.sensors import Sensors
 
@@ -18,8 +18,8 @@ class Board(NamedTuple):
     counters: LifetimeCounters
 
 
-def used_board(seed: int, soh: float, rated_ah: float, cells: int, rested_volts: float) -> Board:
-    """A board that has come to this state of health with a pack of such cells and volts."""
+def used_board(seed: int, years: float, rated_ah: float, cells: int, rested_volts: float) -> Board:
+    """A board that has been so many years in a car with a pack of such cells and volts."""
     source = random.Random(f"counters {seed}")  # noqa: S311 - a simulation, not a secret
-    counters = counters_of_use(source, soh, rated_ah, rested_volts)
+    counters = counters_of_age(source, years, rated_ah, rested_volts)
     return Board(Sensors(seed, cells), IsolationMonitor(seed), counters)

@@ -125,6 +125,8 @@ class Contactors:
             if abs(current_a) < SAFE_CURRENT_A or self.in_stage_s > OPENING_MAX_S:
                 self._enter(Stage.OPEN)
         elif link_fraction < WELD_DEAD:
+            # The weld was the mismatch; what is left of it is found anew.
+            self.mismatch = self._positive_stays = self._negative_stays = False
             self._enter(Stage.OPEN)
 
     def report(self) -> ContactorReport:

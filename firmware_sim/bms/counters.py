@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 AS_PER_AH = 3_600.0
 J_PER_KWH = 3.6e6
-CYCLES_PER_LOSS = 5_000.0  # full cycles that a car has made when its whole capacity is gone, by rule of thumb
-FACTORY_CYCLES = 2.0
-HOURS_PER_CYCLE = 60.0
+CYCLES_PER_YEAR = 33.0  # of a car: 15,000 km
+YEARS_PER_LOSS = 60.0  # of a car whose whole capacity would be gone, by the rate of its first years
+FACTORY_CYCLES = 1.5
+S_PER_YEAR = 365.25 * 86_400.0
 
 
 @dataclass(slots=True)
@@ -47,9 +48,9 @@ class LifetimeCounters:
         self.resets = 0
 
 
-def counters_of_use(source: random.Random, soh: float, rated_ah: float, rested_volts: float) -> LifetimeCounters:
-    """Counters such as a pack has that was used until this state of health: none two alike, new ones nearly zero."""
-    cycles = FACTORY_CYCLES + max(0.0, 1.0 - soh) * CYCLES_PER_LOSS * source.uniform(0.5, 1.8)
+def counters_of_age(source: random.Random, years: float, rated_ah: float, rested_volts: float) -> LifetimeCounters:
+    """Counters such as a pack has that was so many years in a car: none two alike, new ones nearly zero."""
+    cycles = FACTORY_CYCLES * source.uniform(0.7, 1.4) + years * CYCLES_PER_YEAR * source.uniform(0.7, 1.4)
     charged_ah = cycles * rated_ah
     charged_kwh = charged_ah * rested_volts * 1.02 / 1_000.0
     return LifetimeCounters(
@@ -57,6 +58,11 @@ def counters_of_use(source: random.Random, soh: float, rated_ah: float, rested_v
         discharged_kwh=charged_kwh * source.uniform(0.93, 0.96),
         charged_ah=charged_ah,
         discharged_ah=charged_ah * source.uniform(0.985, 0.995),
-        uptime_s=float(round(cycles * HOURS_PER_CYCLE * AS_PER_AH)),
-        resets=source.randrange(3) if cycles > 2 * FACTORY_CYCLES else 0,
+        uptime_s=float(round(years * S_PER_YEAR)),
+        resets=source.randrange(3) if years >= 1.0 else 0,
     )
+
+
+def years_of_health(soh: float) -> float:
+    """The years in a car after which a pack may be in this state of health, where nothing else is known of it."""
+    return max(0.0, 1.0 - soh) * YEARS_PER_LOSS

@@ -2,7 +2,7 @@
 
 Pure. It sees measurements only; that its state of charge drifts from the truth is the point. Coulombs are counted;
 a rested voltage draws the count back where the voltage curve is steep enough to tell (on the plateau of an LFP cell it
-is not); and from one such rest to the next the capacity is learned.
+is not), and so does that of a brick run empty; and from one such rest to the next the capacity is learned.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from firmware_sim.bms.believed import BelievedCurve
 from firmware_sim.bms.report import Charge, Energy
 from firmware_sim.bms.sensors import Readings
 from firmware_sim.cells.chemistry import Chemistry
@@ -23,10 +24,15 @@ PULL_S = 120.0
 LOOK_S = 1.0
 FLAT_V = 0.2  # volts over the whole charge: less tells nothing, more than steep tells all
 STEEP_V = 0.4
-LEARN_FROM = 0.2  # of the charge, between two rests
-LEARN_SHARE = 0.3
+LEARN_FROM = 0.1  # of the charge, between two rests
+LEARN_FULLY = 0.4  # a swing errs by as many points as another: it weighs by its square
+LEARN_SHARE = 0.2
 CAPACITY_RANGE = (0.2, 1.2)  # of the rated one; beyond it a rest has not been one
 ANCHOR_KEPT_S = 5 * 86_400.0  # a shunt's offset makes older ones worthless
+EMPTY_FROM_V = 0.3  # above a brick's limit: no brick that is well charged is found below it under a small current
+EMPTY_CALM_C = 0.5
+EMPTY_OHM_AH = 0.7  # resistance times capacity of a brick that is cold and weak
+EMPTY_PULL_S = 30.0
 RESERVE = 0.045  # of the charge is below the driver's zero
 
 
@@ -45,7 +51,7 @@ class ChargeEstimate:
     `capacity_ah` is the mean brick's, as it is believed at first and as it is learned.
     """
 
-    chemistry: Chemistry
+    curve: BelievedCurve
     rated_ah: float
     capacity_ah: float
     rested_volts: Readings
@@ -58,9 +64,10 @@ class ChargeEstimate:
     _since_look_s: float = 0.0
     _since_anchor_s: float = 0.0
     _anchor: Anchor | None = None
+    _direction: int = 0
 
     def __post_init__(self) -> None:
-        measured = self.chemistry.soc_at(self.rested_volts)
+        measured = self.curve.soc_at(self.rested_volts)
         # Where a brick's own voltage tells little, the mean of all tells more.
         steepness = self._steepness(measured)
         self.soc = steepness * measured + (1.0 - steepness) * float(measured.mean())
@@ -77,7 +84,10 @@ class ChargeEstimate:
             self.soc = self.soc - bled_as * self._per_as
             self._bled_as = self._bled_as + bled_as
         self._since_anchor_s += dt_s
+        if float(np.minimum.reduce(volts)) < self.curve.chemistry.empty_v + EMPTY_FROM_V:
+            self._run_empty(volts, charge_as / dt_s, dt_s)
         if abs(charge_as) > REST_C * self.rated_ah * dt_s:
+            self._direction = 1 if charge_as > 0 else -1
             self.rested_s = self._since_look_s = 0.0
             return
         self.rested_s += dt_s
@@ -86,8 +96,11 @@ class ChargeEstimate:
             self._look(volts, self._since_look_s)
             self._since_look_s = 0.0
 
-    def sleep(self, dt_s: float) -> None:
-        """Time passes unmeasured, the contactors open."""
+    def sleep(self, bled_as: Readings | None, dt_s: float) -> None:
+        """Time passes unmeasured, the contactors open; what is bled goes on."""
+        if bled_as is not None:
+            self.soc = self.soc - bled_as * self._per_as
+            self._bled_as = self._bled_as + bled_as
         self.rested_s += dt_s
         self._since_look_s += dt_s
         self._since_anchor_s += dt_s
@@ -108,7 +121,7 @@ class ChargeEstimate:
         return Charge(_fraction(low), _fraction(mean), _fraction(high), _fraction(shown))
 
     def _look(self, volts: Readings, dt_s: float) -> None:
-        measured = self.chemistry.soc_at(volts)
+        measured = self.curve.soc_at(volts, self._direction)
         steepness = self._steepness(measured)
         certainty = (self.rested_s - REST_FROM_S) / (REST_FULLY_S - REST_FROM_S)
         weight = min(1.0, certainty) * min(1.0, dt_s / PULL_S)
@@ -116,8 +129,18 @@ class ChargeEstimate:
         if certainty >= 1.0 and float(steepness.min()) > 0.9:
             self._learn(measured)
 
+    def _run_empty(self, volts: Readings, current_a: float, dt_s: float) -> None:
+        # A brick that loses charge unseen by the shunt gives itself away here at the latest.
+        out_a = max(0.0, -current_a)
+        if out_a > EMPTY_CALM_C * self.rated_ah:
+            return
+        at_most = self.curve.soc_at(volts + out_a * EMPTY_OHM_AH / self.rated_ah)
+        low = volts < self.curve.chemistry.empty_v + EMPTY_FROM_V
+        beyond = np.where(low, np.maximum(0.0, self.soc - at_most), 0.0)
+        self.soc = self.soc - beyond * min(1.0, dt_s / EMPTY_PULL_S)
+
     def _steepness(self, soc: Readings) -> Readings:
-        slope = self.chemistry.curve(soc)[1]
+        slope = self.curve.slope_at(soc)
         steep: Readings = np.minimum(1.0, np.maximum(0.0, (slope - FLAT_V) / (STEEP_V - FLAT_V)))
         return steep
 
@@ -133,7 +156,9 @@ class ChargeEstimate:
             tells = np.abs(moved) > LEARN_FROM / 2
             found = (now.counted_as - before.counted_as) / np.where(tells, moved, 1.0)
             found = np.where(tells, np.clip(found, lowest, highest), self.capacity_as)
-            self.capacity_as = self.capacity_as + (found - self.capacity_as) * (LEARN_SHARE * min(1.0, swing))
+            self.capacity_as = self.capacity_as + (found - self.capacity_as) * (
+                LEARN_SHARE * min(1.0, swing / LEARN_FULLY) ** 2
+            )
             self._per_as = 1.0 / self.capacity_as
             self.capacity_ah = float(self.capacity_as.mean()) / AS_PER_AH
         if swing >= LEARN_FROM or self._since_anchor_s > ANCHOR_KEPT_S:

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 from firmware_sim.bms.alerts import AlertMonitor
 from firmware_sim.bms.balancing import Balancing, Mask
+from firmware_sim.bms.believed import BelievedCurve
 from firmware_sim.bms.board import Board, used_board
 from firmware_sim.bms.contactors import Contactors, Stage
-from firmware_sim.bms.counters import LifetimeCounters
+from firmware_sim.bms.counters import LifetimeCounters, years_of_health
 from firmware_sim.bms.estimate import ChargeEstimate, EnergyScale
 from firmware_sim.bms.identity import Identity
 from firmware_sim.bms.isolation import IsolationMonitor
@@ -54,8 +55,9 @@ class Truth(NamedTuple):
 class Bms:
     """The firmware of one pack, put on a rested pack: give it its first `Truth` and its seed.
 
-    Faults are asked for through `sensors.stick`, `soc_frozen`, `soh_zero`, `interlock_open`, `identity`, `reset` and
-    `swap_board`. With `sleeps` False it never sleeps.
+    `soh` is what it takes the cells for, `age_years` how long it has counted. Faults are asked for through
+    `sensors.stick`, `soc_frozen`, `soh_zero`, `interlock_open`, `identity`, `reset` and `swap_board`. With `sleeps` False
+    it never sleeps.
     """
 
     first: Truth
@@ -63,6 +65,7 @@ class Bms:
     chemistry: Chemistry = NMC
     rated_ah: float = RATED_AH
     soh: float = 0.98
+    age_years: float = 0.0
     identity: Identity = field(default_factory=Identity)
     rating: Rating = CAR
     sleeps: bool = True
@@ -75,6 +78,7 @@ class Bms:
     counters: LifetimeCounters = field(init=False)
     charge: Charge = field(init=False)
     _power: Power = field(init=False)
+    _curve: BelievedCurve = field(init=False)
     _estimate: ChargeEstimate = field(init=False)
     _scale: EnergyScale = field(init=False)
     _isolation: IsolationMonitor = field(init=False)
@@ -87,6 +91,7 @@ class Bms:
     _since_slow_s: float = 0.0
     _counted_as: float = 0.0
     _counted_j: float = 0.0
+    _carried_as: float = 0.0
 
     def __post_init__(self) -> None:
         cells = len(self.first.cell_volts())
@@ -94,7 +99,8 @@ class Bms:
         self._judgement = Judgement(self.chemistry, self.rated_ah, self.rating)
         self._balancing = Balancing(self.chemistry.name, self.rated_ah)
         self._scale = EnergyScale(self.chemistry, cells, self.rated_ah)
-        board = used_board(self.seed, self.soh, self.rated_ah, cells, self.first.pack_volts)
+        self._curve = BelievedCurve(self.chemistry, self.seed)
+        board = used_board(self.seed, self.age_years, self.rated_ah, cells, self.first.pack_volts)
         self.sensors, self._isolation, self.counters = board
         self.sensors.sense(self.first.current_a, self.first.pack_volts, SLOW_US / 1e6)
         self.sensors.scan(self.first.cell_volts(), self.first.modules_c)
@@ -160,6 +166,18 @@ class Bms:
             self._since_slow_s = 0.0
         return slow
 
+    def carry(self, current_a: float, pack_volts: float, dt_s: float) -> None:
+        """Measure and count the mean of a part of a long step in which current flowed one way; `step` then ends it."""
+        self._clock_us += round(dt_s * 1e6)
+        self._since_slow_s += dt_s
+        sensors = self.sensors
+        if self._power.awake:
+            sensors.sense(current_a, pack_volts, dt_s)
+            if self.contactors.stage in _FLOWS:
+                through_as = sensors.raw_a * dt_s
+                self.counters.count(through_as, through_as * sensors.pack_volts)
+                self._carried_as += through_as
+
     def doze(self, dt_s: float, truth: Truth) -> None:
         """Leap over `dt_s` of sleep in a parked car, not beyond `next_wake_s`; nothing is measured."""
         self.step(truth, Mode.PARKED, dt_s)
@@ -181,6 +199,10 @@ class Bms:
             self.counters.clear()
         self.counters.resets += 1
 
+    def clear_faults(self) -> None:
+        """Forget the alerts, as a workshop's tester asks for; what is still wrong is found again."""
+        self.alerts.clear()
+
     def swap_board(self, board_serial: str) -> None:
         """Another board with its own sensors, counters and name takes over; it knows nothing of these cells.
 
@@ -191,8 +213,8 @@ class Bms:
         board, old = self._boards.get(board_serial), self.sensors
         if board is None:
             source = random.Random(f"board {self.seed} {board_serial}")  # noqa: S311 - a simulation, not a secret
-            soh = source.uniform(0.85, 1.0)
-            board = used_board(source.randrange(2**32), soh, self.rated_ah, old.cells, old.pack_volts)
+            years = years_of_health(source.uniform(0.85, 1.0))
+            board = used_board(source.randrange(2**32), years, self.rated_ah, old.cells, old.pack_volts)
         for name in KINDS:
             board.sensors.free(name)
         board.sensors.cell_volts, board.sensors.temperatures_c = old.cell_volts, old.temperatures_c
@@ -206,7 +228,7 @@ class Bms:
         self._balancing.stop()
         self._power.boot()
         self._judgement.memory_lost = memory_lost
-        self._counted_as = self._counted_j = 0.0
+        self._counted_as = self._counted_j = self._carried_as = 0.0
 
     def _begin_again(self, truth: Truth) -> None:
         # A watchdog's reset finds charge and capacity in memory; one that lost it takes the voltages of this moment for
@@ -217,7 +239,7 @@ class Bms:
             self._believe(1.0)
 
     def _believe(self, soh: float) -> None:
-        self._estimate = ChargeEstimate(self.chemistry, self.rated_ah, self.rated_ah * soh, self.sensors.cell_volts)
+        self._estimate = ChargeEstimate(self._curve, self.rated_ah, self.rated_ah * soh, self.sensors.cell_volts)
         self.charge = self._estimate.charge()
 
     def _fast(self, truth: Truth, dt_s: float) -> None:
@@ -245,8 +267,9 @@ class Bms:
         counters.count(self._counted_as, self._counted_j)
         counters.uptime_s += dt_s
         bled_as = balancing.bled_as(sensors.cell_volts, dt_s)
-        self._estimate.step(self._counted_as, bled_as, sensors.cell_volts, dt_s)
-        balancing.step(sensors.cell_volts, self._counted_as / dt_s, self.mode is Mode.PARKED, dt_s)
+        through_as, self._carried_as = self._counted_as + self._carried_as, 0.0
+        self._estimate.step(through_as, bled_as, sensors.cell_volts, dt_s)
+        balancing.step(sensors.cell_volts, through_as / dt_s, self.mode is Mode.PARKED, dt_s)
         self._counted_as = self._counted_j = 0.0
         if not self.soc_frozen:
             self.charge = self._estimate.charge()
@@ -256,7 +279,7 @@ class Bms:
         # Asleep (or booting) the clock goes on and the cells rest, unmeasured.
         self.counters.uptime_s += dt_s
         if self._power.phase is Phase.ASLEEP:
-            self._estimate.sleep(dt_s)
+            self._estimate.sleep(self._balancing.sleep(self.sensors.cell_volts, dt_s), dt_s)
         self._remember()
 
     def _judge(self, truth: Truth, dt_s: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_sim.bms.alerts import RULES_OF, AlertMonitor, Vitals
+from firmware_sim.bms.alerts import CURRENT_WARNINGS, RULES_OF, AlertMonitor, Vitals
 from firmware_sim.bms.contactors import Contactors, Stage
 from firmware_sim.bms.limits import Condition, Limits, PowerLimits, Rating
 from firmware_sim.bms.report import Charge
@@ -34,7 +34,8 @@ class Judgement:
     _reset_shown_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.alerts = AlertMonitor(RULES_OF[self.chemistry.name])
+        warnings = CURRENT_WARNINGS if self.rating.warns_of_current else ()
+        self.alerts = AlertMonitor((*RULES_OF[self.chemistry.name], *warnings))
         self._limiter = PowerLimits(self.chemistry, self.rated_ah, self.rating)
 
     @property
@@ -69,6 +70,7 @@ class Judgement:
                 brick_max_v=high_v,
                 brick_mean_v=sensors.pack_volts / cells,
                 over_limit_c=(abs(raw_a) - limit_a) / self.rated_ah,
+                inward=raw_a > 0,
                 temperature_min_c=low_c,
                 temperature_max_c=high_c,
                 isolation_ohm_per_v=isolation_kohm * 1_000.0 / max(sensors.pack_volts, 1.0),

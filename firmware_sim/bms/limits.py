@@ -20,7 +20,11 @@ BRICK_OHM_AH = 0.24  # resistance times capacity, somewhat more than a brick has
 AT_LEAST = 0.55  # of that resistance a brick has at once
 RESISTANCE_K = 2_000.0
 REFERENCE_K = 298.15
-TAPER_LEFT = 0.12  # of the charging power, left to constant voltage at the top
+HOT_C, HOTTEST_C = 44.0, 54.0  # between these a charge is slowed
+# A nearly empty brick is charged gently until its voltage is up: the margin below the chemistry's limit, that above it.
+DEEP_V = {"NMC": (0.2, 0.3), "LFP": (0.3, 0.2)}
+DEEP_LEFT = 0.05
+BRIEF = 2.0  # regeneration lasts seconds, a charge an hour
 RISE_C_PER_S = 0.3  # how fast a current limit comes back, as a multiple of the capacity; down it goes at once
 END_C = 1 / 20
 END_S = 10.0
@@ -29,17 +33,50 @@ AGAIN_SOC = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What a pack is built for, for every ampere hour of its capacity: watts of a brick, and amperes."""
+    """What a pack is built for, for every ampere hour of its capacity: watts of a brick, and amperes.
+
+    `warns_of_current`: it warns of a current beyond its limit before it opens the contactors.
+    """
 
     discharge_w: float
     regen_w: float
     charge_w: float
     discharge_c: float
     charge_c: float
+    charge_curve: tuple[tuple[float, float], ...]  # of the charging power: (state of charge, share), rising in charge
+    warns_of_current: bool = False
+
+    def charge_share(self, soc: float) -> float:
+        """How much of `charge_w` the pack takes at this state of charge."""
+        left, below = self.charge_curve[0]
+        for right, above in self.charge_curve:
+            if soc < right:
+                return below + (above - below) * max(0.0, soc - left) / max(1e-9, right - left)
+            left, below = right, above
+        return below
 
 
-CAR = Rating(discharge_w=15.65, regen_w=3.87, charge_w=7.70, discharge_c=5.2, charge_c=2.6)
-STORAGE = Rating(discharge_w=3.4, regen_w=1.8, charge_w=1.8, discharge_c=1.0, charge_c=0.5)
+# The car's charging power: 250 kW for 96 bricks of 226.5 Ah.
+CAR = Rating(
+    discharge_w=15.65,
+    regen_w=3.87,
+    charge_w=11.5,
+    discharge_c=5.2,
+    charge_c=3.4,
+    charge_curve=(
+        (0.0, 0.36), (0.05, 1.0), (0.2, 1.0), (0.3, 0.8), (0.4, 0.64), (0.5, 0.5), (0.6, 0.4), (0.7, 0.32), (0.8, 0.232),
+        (0.9, 0.14), (1.0, 0.02),
+    ),
+)  # fmt: skip
+STORAGE = Rating(
+    discharge_w=3.4,
+    regen_w=1.8,
+    charge_w=1.8,
+    discharge_c=1.0,
+    charge_c=0.5,
+    charge_curve=((0.8, 1.0), (0.97, 0.12)),
+    warns_of_current=True,
+)
 
 
 class Limits(NamedTuple):
@@ -124,18 +161,21 @@ def limits_for(now: Condition, chemistry: Chemistry, rated_ah: float, rating: Ra
     ohm = BRICK_OHM_AH / rated_ah * math.exp(max(0.0, cooler))
     hot = _ramp(now.hottest_c, 60.0, 45.0)
     cold = _cold_charge(chemistry, now.coldest_c)
-    taper = TAPER_LEFT + (1.0 - TAPER_LEFT) * _ramp(now.soc, 0.97, 0.80)
-    charge_w = rating.charge_w * whole_ah * cold * hot * taper
+    # The cold and the full anode each let so much through: the lower of them counts.
+    share = min(cold, rating.charge_share(now.soc)) * _ramp(now.hottest_c, HOTTEST_C, HOT_C)
+    charge_w = rating.charge_w * whole_ah * share
+    below, above = DEEP_V[chemistry.name]
+    deep = DEEP_LEFT + (1.0 - DEEP_LEFT) * _ramp(now.brick_min_v, chemistry.empty_v - below, chemistry.empty_v + above)
     in_a, out_a = max(0.0, now.current_a), max(0.0, -now.current_a)
     rise_a = max(0.0, (full_v - now.brick_max_v) / ohm + in_a - AT_LEAST * out_a)
-    charge_a = min(charge_w / volts, rise_a, rating.charge_c * rated_ah)
+    charge_a = min(charge_w / volts, rise_a, rating.charge_c * rated_ah * deep)
     stiff = 0.35 + 0.65 * _ramp(now.coldest_c, -20.0, 10.0)
     discharge_w = rating.discharge_w * whole_ah * hot * _ramp(now.soc, 0.0, 0.12) * stiff
     fall_a = max(0.0, (now.brick_min_v - empty_v) / ohm + out_a - AT_LEAST * in_a)
     discharge_a = min(discharge_w / volts, fall_a, rating.discharge_c * rated_ah)
     return Limits(
         discharge_kw=min(discharge_w, fall_a * empty_v * now.cells) / 1_000.0,
-        regen_kw=min(rating.regen_w * whole_ah, charge_a * volts) / 1_000.0,
+        regen_kw=min(rating.regen_w * whole_ah, BRIEF * charge_w, rise_a * volts) / 1_000.0,
         charge_a=charge_a,
         discharge_a=discharge_a,
         min_volts=chemistry.empty_v * now.cells,
@@ -147,7 +187,7 @@ def _cold_charge(chemistry: Chemistry, coldest_c: float) -> float:
     # Lithium plates on a cold anode; against iron phosphate nothing at all is allowed below freezing.
     if chemistry.name == "LFP":
         return _ramp(coldest_c, 0.0, 18.0)
-    return 0.04 + 0.96 * _ramp(coldest_c, -5.0, 18.0)
+    return _ramp(coldest_c, -10.0, 28.0) ** 2
 
 
 def _ramp(value: float, zero_at: float, one_at: float) -> float:

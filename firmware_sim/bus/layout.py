@@ -63,10 +63,15 @@ def arranged(
     return placed
 
 
+def located(profile: str | Path) -> Path:
+    """Where the DBC of this path or shipped name is, if it is anywhere."""
+    name = str(profile)
+    return Path(name) if name.endswith(".dbc") or "/" in name else config_dir() / "profiles" / f"{name}.dbc"
+
+
 def load(profile: str | Path) -> tuple[str, str]:
     """Path and text of a DBC that is named by a path (`x.dbc`, `a/b`) or as a shipped profile (`tesla-model3`)."""
-    name = str(profile)
-    path = Path(name) if name.endswith(".dbc") or "/" in name else config_dir() / "profiles" / f"{name}.dbc"
+    name, path = str(profile), located(profile)
     if path.parent == config_dir() / "profiles" and not path.exists():
         shipped = ", ".join(sorted(each.stem for each in path.parent.glob("*.dbc")))
         raise ConfigurationError(f"profile {name!r}: not shipped; there are {shipped}, or give a file NAME.dbc")
@@ -88,7 +93,7 @@ def _arrange(message: Message, layout: Layout | None, selectors: frozenset[str],
     pages = _named(message, layout, selectors, firmware, place)
     if layout.selector is not None:
         for page, fields in pages.items():
-            fields.insert(0, _selector(layout.selector, page))
+            fields.insert(0, _selector(layout.selector, page, place))
     for index, page in enumerate(sorted(pages)):
         _check(pages[page], layout.length, place)
         for extra in _extras(message, layout, selectors, page if layout.selector else index):
@@ -134,9 +139,13 @@ def _moved(field: Field, signal: Signal) -> Field:
     )
 
 
-def _selector(signal: Signal, page: int) -> Field:
+def _selector(signal: Signal, page: int, place: str) -> Field:
     # The selector counts pages: scale and offset, should a DBC give it any, are for its readers.
-    return Field(signal.name, signal.start, signal.length, page, signed=signal.signed, big_endian=signal.big_endian)
+    field = Field(signal.name, signal.start, signal.length, page, signed=signal.signed, big_endian=signal.big_endian)
+    low, high = field.range()
+    if not low <= page <= high:
+        raise ConfigurationError(f"{place}: there is a page m{page}, but {signal.name} can only say {low} to {high}")
+    return field
 
 
 def _extras(message: Message, layout: Layout, selectors: frozenset[str], page: int) -> list[Field]:

@@ -60,12 +60,13 @@ class Field:
         low, high = self.range()
         if isinstance(value, int) and (self.scale, self.offset) == (1.0, 0.0):
             return min(high, max(low, value)) & ((1 << self.length) - 1)  # exact beyond the 53 bits of a float
-        if math.isnan(value):
-            return (high if self.absent is None else self.absent) & ((1 << self.length) - 1)
-        if math.isinf(value):
-            nearest = high if (value > 0) == (self.scale > 0) else low
+        counted = (value - self.offset) / self.scale
+        if math.isnan(counted):
+            nearest = high if self.absent is None else self.absent
+        elif math.isinf(counted):  # also of a scale so small that the quotient knows no number
+            nearest = high if counted > 0 else low
         else:
-            nearest = min(high, max(low, round((value - self.offset) / self.scale)))
+            nearest = min(high, max(low, round(counted)))
         return nearest & ((1 << self.length) - 1)
 
     def bits(self, report: BmsReport) -> int:

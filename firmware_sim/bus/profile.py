@@ -6,7 +6,9 @@ The simulator's own reader, independent of the agent's: what a profile says is u
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -103,6 +105,8 @@ def _signal(words: str, place: str) -> Signal:
         raise ConfigurationError(f"{place}: {name}: selectors within selectors are not spoken")
     if float(scale) == 0.0 or not 1 <= int(length) <= 64:
         raise ConfigurationError(f"{place}: {name}: a scale of 0, or a length other than 1 to 64 bits")
+    if not (_ordinary(float(scale)) and _ordinary(float(offset))):
+        raise ConfigurationError(f"{place}: {name}: a scale or offset that is too large or too small to count with")
     return Signal(
         name,
         int(start),
@@ -114,6 +118,10 @@ def _signal(words: str, place: str) -> Signal:
         page=None if page is None else int(page),
         selector=selector is not None,
     )
+
+
+def _ordinary(number: float) -> bool:
+    return number == 0.0 or sys.float_info.min <= abs(number) < math.inf
 
 
 def _add(layout: Layout, signal: Signal, place: str) -> None:

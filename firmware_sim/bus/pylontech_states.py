@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_sim.bms.alerts import CHARGE_BEYOND, DISCHARGE_BEYOND
 from firmware_sim.bms.report import BmsReport
 
 OVER_VOLTAGE = frozenset({17, 23})
@@ -14,10 +15,10 @@ HIGH_VOLTAGE = frozenset({138})
 LOW_VOLTAGE = frozenset({137})
 HIGH_TEMPERATURE = frozenset({136})
 LOW_TEMPERATURE = frozenset({7})
+HIGH_CHARGE_CURRENT = frozenset({CHARGE_BEYOND})
+HIGH_DISCHARGE_CURRENT = frozenset({DISCHARGE_BEYOND})
 INTERNAL = frozenset({41, 43, 62, 64})
 
-NEAR = 0.95  # of a current limit
-IDLE_A = 1.0
 FORCE_SOON = 0.10
 FORCE_NOW = 0.05
 
@@ -37,12 +38,6 @@ def raised(r: BmsReport, numbers: frozenset[int], direction: int) -> bool:
 def system_fault(r: BmsReport) -> bool:
     """The pack is out of order for a reason that has no flag of its own."""
     return not r.alerts.isdisjoint(SYSTEM)
-
-
-def near_limit(r: BmsReport, direction: int) -> bool:
-    """The current comes close to the limit of its direction (1 into the battery)."""
-    limit = r.limits.charge_a if direction > 0 else r.limits.discharge_a
-    return r.current_a * direction > max(IDLE_A, NEAR * limit)
 
 
 def may_charge(r: BmsReport) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from firmware_sim.times import NEVER_US
+
 FRAME_US = 240  # an 8-byte frame with an 11-bit identifier and its stuffing at 500 kbit/s
 JITTER = 0.02
 JITTER_MAX_US = 800
 FIRST_US = 1_000  # later than any jitter, so that nothing is due before the start
 STAGGER_US = 1_370
-NEVER_US = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from firmware_sim.bms.report import BmsReport
 from firmware_sim.bus.frame import TimedFrame
 from firmware_sim.bus.message import Sendable
 from firmware_sim.bus.schedule import Cycle, Schedule
+from firmware_sim.times import NEVER_US
 
 STEP_US = 10_000
-NEVER_US = 1 << 62
 
 
 class Speaker(Protocol):
@@ -36,6 +36,9 @@ class Speaker(Protocol):
     def advance_to(self, time_us: int) -> bool:
         """Move on to the last whole step not after `time_us`; whether any step was made."""
 
+    def meet(self, time_us: int) -> bool:
+        """The same, even if it has to wake up from a longer stride for it."""
+
     def report(self) -> BmsReport:
         """What there is to say now."""
 
@@ -56,6 +59,7 @@ class Simulation:
     _report: BmsReport = field(init=False)
     _reported_us: int = -1
     _silent: bool = False
+    _ended: bool = False
 
     def __post_init__(self) -> None:
         cycles = [Cycle(message.identifier, message.period_us) for message in self.messages]
@@ -65,23 +69,25 @@ class Simulation:
         self._silent = not self.pack.awake
 
     def finished(self) -> bool:
-        """Whether the last frame has been taken."""
-        return self.next_us() >= (NEVER_US if self.duration_us is None else self.duration_us)
+        """Whether the last frame has been taken and the duration lived through."""
+        return self._ended or self._next_us() >= NEVER_US
+
+    def end_us(self) -> int:
+        """When it ended, once it is finished."""
+        return NEVER_US if self.duration_us is None else self.duration_us
 
     def next_us(self) -> int:
-        """When the next frame is due or, while the pack is silent, when it may wake."""
-        if not self._silent:
-            return self._schedule.next_us()
-        return max(self.pack.next_event_us(), self.pack.time_us + STEP_US)
+        """When the next frame is due, when the pack may wake if it is silent, or when everything ends."""
+        return min(self._next_us(), self.end_us())
 
     def until(self, time_us: int, limit: int) -> list[TimedFrame]:
         """The frames due up to `time_us`, oldest first and not more than `limit`; each is given once."""
         frames: list[TimedFrame] = []
-        end_us = min(time_us, (NEVER_US if self.duration_us is None else self.duration_us) - 1)
+        end_us = min(time_us, self.end_us() - 1)
         pack, schedule, by_id = self.pack, self._schedule, self._by_id
         self._look()
         while len(frames) < limit:
-            due_us = schedule.next_us() if not self._silent else self.next_us()
+            due_us = schedule.next_us() if not self._silent else self._next_us()
             if due_us > end_us:
                 break
             if due_us - pack.time_us >= STEP_US:
@@ -91,9 +97,18 @@ class Simulation:
                 continue
             start_us, identifier, turn = schedule.pop()
             frames.append(TimedFrame(start_us, by_id[identifier].encode(turn, self._report)))
-        if self.duration_us is not None and time_us >= self.duration_us and self.finished():
-            self.pack.advance_to(self.duration_us)  # its last moments are lived through, though nothing is sent
+        if len(frames) < limit:
+            if end_us < time_us:
+                pack.meet(self.end_us())  # its last moments are lived through, though nothing is sent
+                self._ended = True
+            else:
+                pack.advance_to(time_us)
         return frames
+
+    def _next_us(self) -> int:
+        if not self._silent:
+            return self._schedule.next_us()
+        return max(self.pack.next_event_us(), self.pack.time_us + STEP_US)
 
     def _look(self) -> None:
         """See what the pack says now; others may have moved it on, too."""

@@ -29,7 +29,8 @@ _HV_OTHER = {Stage.OPEN: 0, Stage.PRECHARGE: 1, Stage.OPENING: 2, Stage.BLOCKED:
 BMS_MODE = {Mode.PARKED: 0, Mode.DRIVE: 1, Mode.CHARGE_AC: 3, Mode.CHARGE_DC: 3, Mode.LOAD: 2}
 REQUEST = {Stage.OPEN: 0, Stage.PRECHARGE: 1, Stage.CLOSED: 2, Stage.OPENING: 1, Stage.BLOCKED: 0, Stage.WELDED: 0}
 PARTIAL_WELD = 6
-_FAULT = 6
+_FAULT, _WELD = 6, 7
+WELDED_ALERT = 166
 
 
 def contactor_set(r: BmsReport) -> int:
@@ -54,7 +55,9 @@ def fast_closed(r: BmsReport) -> bool:
 
 
 def bms_state(r: BmsReport) -> int:
-    """`BMS_state`: standby, drive, charge or fault."""
+    """`BMS_state`: standby, drive, charge, fault, or fault by welded contacts."""
+    if WELDED_ALERT in r.alerts or Coil.WELDED in (r.contactors.positive, r.contactors.negative):
+        return _WELD
     return _FAULT if r.faulted else BMS_MODE[r.mode]
 
 

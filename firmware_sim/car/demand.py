@@ -26,6 +26,8 @@ class Demand:
 
     `steady_s` promises for how long the driver need not be asked again, so that time may pass in one leap.
     `leap` says that nobody listens to the bus meanwhile: time may pass in coarse steps even under load.
+    A demand for a long time may have a `course`: the powers of its equal parts, of which `power_w` is the mean, with
+    `course_m` the metres that are driven.
     """
 
     mode: Mode
@@ -33,6 +35,8 @@ class Demand:
     speed_m_s: float = 0.0
     steady_s: float = 0.0
     leap: bool = False
+    course: tuple[float, ...] = ()
+    course_m: float = 0.0
 
 
 class Driver(Protocol):

@@ -94,26 +94,32 @@ class Drive:
         return self.left_s < BLOCK_S / 2 or soc < self.floor_soc
 
     def advance(self, dt_s: float, soc: float) -> Demand:
-        """What the road and the loads on board ask for: at the end of a block of 100 ms, in the mean over a stride."""
+        """What the road and the loads on board ask for: at the end of a block of 100 ms, second by second over a stride."""
         grains = max(1, round(dt_s / GRAIN_S))
         on_board_w = self.vehicle.on_board_w(self.surroundings.ambient_c)
-        power_w = speed = 0.0
+        course, metres, speed = [], 0.0, 0.0
         grain_s = dt_s / grains
-        # A block's power is that at its end, for it is joined to the next one; a stride's is a mean of middles.
+        # A block's power is that at its end, for it is joined to the next one; a stride's are those of the middles.
         late_s = grain_s / 2 if grains > 1 else 0.0
         for _ in range(grains):
             self._time_s += grain_s
             self.left_s -= grain_s
             speed, acceleration = self._motion(late_s)
-            power_w += self.vehicle.power_w(speed, acceleration, self.road.pass_by(speed * grain_s))
+            metres += speed * grain_s
+            grade = self.road.pass_by(speed * grain_s)
+            course.append(self.vehicle.power_w(speed, acceleration, grade) - on_board_w)
         stride = min(DRIVE_STRIDE_S, max(0.0, self.left_s))
         self._powerless_s = 0.0 if self.surroundings.powered else self._powerless_s + dt_s
         self._stranded = self._stranded or self._powerless_s > PATIENCE_S
         if self._stranded:
             self._stranded = self._powerless_s > 0.0 or speed > 0.0
-            speed, power_w = max(0.0, self._speed - BRAKING * dt_s), 0.0
+            speed, course = max(0.0, self._speed - BRAKING * dt_s), [-on_board_w]
+            metres = (self._speed + speed) / 2 * min(dt_s, self._speed / BRAKING)
         self._speed = speed
-        return Demand(Mode.DRIVE, power_w / grains - on_board_w, speed, steady_s=stride)
+        if grains == 1:
+            return Demand(Mode.DRIVE, course[0], speed, steady_s=stride)
+        power_w = sum(course) / len(course)
+        return Demand(Mode.DRIVE, power_w, speed, steady_s=stride, course=tuple(course), course_m=metres)
 
     def _motion(self, ago_s: float) -> tuple[float, float]:
         speed, acceleration = self.trace.at(math.fmod(self._time_s - ago_s, self.trace.seconds))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from firmware_sim.car.demand import Demand, Mode
@@ -38,4 +38,4 @@ class ScenarioDriver:
         demand = self._now.errand.advance(dt_s, soc)
         if not self._now.leap:
             return demand
-        return Demand(demand.mode, demand.power_w, demand.speed_m_s, demand.steady_s, leap=True)
+        return replace(demand, leap=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 GRAVITY = 9.81
 COMFORT_C = 21.0
+POST_M = 20.0  # of the road, between two places whose slope is drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +52,28 @@ class Vehicle:
 
 @dataclass(slots=True)
 class Road:
-    """Slope of the road as it passes: seeded hills that come and go, about level in the mean."""
+    """Slope of the road as it passes: seeded hills that come and go, about level in the mean.
+
+    The same seed is the same road, in however long pieces it passes.
+    """
 
     seed: str
     steepness: float = 0.012
     length_m: float = 400.0
-    grade: float = 0.0
     _random: random.Random = field(init=False)
+    _before: float = 0.0
+    _after: float = 0.0
+    _metres: float = 0.0
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"road {self.seed}")  # noqa: S311 - a simulation, not a secret
 
     def pass_by(self, metres: float) -> float:
         """The slope (rise over run) after `metres` more of road."""
-        if metres > 0:
-            kept = math.exp(-metres / self.length_m)
+        self._metres += metres
+        while self._metres >= POST_M:
+            self._metres -= POST_M
+            kept = math.exp(-POST_M / self.length_m)
             swing = self.steepness * math.sqrt(1.0 - kept * kept)
-            self.grade = self.grade * kept + swing * self._random.gauss(0.0, 1.0)
-        return self.grade
+            self._before, self._after = self._after, self._after * kept + swing * self._random.gauss(0.0, 1.0)
+        return self._before + (self._after - self._before) * (self._metres / POST_M)

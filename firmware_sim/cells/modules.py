@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from firmware_sim.cells.chemistry import Cells
 from firmware_sim.cells.conduction import Conduction
+from firmware_sim.cells.coolant import Coolant
 from firmware_sim.cells.spec import PackSpec
 
 
@@ -18,7 +19,7 @@ class Modules:
 
     spec: PackSpec
     heat_j_per_k: Cells = field(init=False)
-    share: Cells = field(init=False)
+    coolant: Coolant = field(init=False)
     _of_cell: NDArray[np.intp] = field(init=False)
     _membership: Cells = field(init=False)
     _conduction: Conduction = field(init=False)
@@ -28,8 +29,8 @@ class Modules:
         self._of_cell = np.arange(spec.cells) * spec.modules // spec.cells
         self._membership = (self._of_cell[:, None] == np.arange(spec.modules)).astype(float)
         counts = self._membership.sum(0)
-        self.share = counts / spec.cells
         self.heat_j_per_k = cell.heat_j_per_k * counts
+        self.coolant = Coolant(self.heat_j_per_k, cell.coolant_w_per_k * counts)
         self._conduction = Conduction(self.heat_j_per_k, cell.loss_w_per_k * counts, cell.link_w_per_k)
 
     def sums(self, of_cells: Cells) -> Cells:

@@ -17,7 +17,8 @@ class CellDesign:
     """What one cell (a brick of parallel cells) is: resistances at 25 degC and half charge, heat capacity, cooling.
 
     A current step shows `ohmic_ohm` at once, `fast_ohm` and `slow_ohm` with their time constants. `loss_w_per_k` goes to
-    the surroundings, `link_w_per_k` is a whole module's conduction to the next module.
+    the surroundings, `coolant_w_per_k` to the coolant while it flows, `link_w_per_k` is a whole module's conduction to the
+    next module.
     """
 
     ohmic_ohm: float
@@ -28,12 +29,13 @@ class CellDesign:
     fast_s: float = 2.0
     slow_s: float = 120.0
     link_w_per_k: float = 5.0
+    coolant_w_per_k: float = 4.2
 
     def __post_init__(self) -> None:
         for name in ("ohmic_ohm", "fast_ohm", "slow_ohm", "heat_j_per_k", "fast_s", "slow_s"):
             if not 0.0 < getattr(self, name) < 1e12:
                 raise ConfigurationError(f"{name} {getattr(self, name):g}: give a positive number")
-        for name in ("loss_w_per_k", "link_w_per_k"):
+        for name in ("loss_w_per_k", "link_w_per_k", "coolant_w_per_k"):
             if not 0.0 <= getattr(self, name) < 1e12:
                 raise ConfigurationError(f"{name} {getattr(self, name):g}: give a number that is not negative")
 
@@ -53,6 +55,7 @@ class CellDesign:
             heat_j_per_k=(18.54 if nmc else 20.0) * capacity_ah,
             loss_w_per_k=1.104e-3 * capacity_ah,
             link_w_per_k=0.022 * capacity_ah,
+            coolant_w_per_k=0.0185 * capacity_ah,
         )
 
 

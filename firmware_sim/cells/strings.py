@@ -37,6 +37,8 @@ SMALL_STEP_S = 10.0
 LOADED_BLOCK = 0.01  # of the capacity: so far resistances and temperatures may stay as they are
 SHORTED_BLOCK_S = 10.0  # a shorted cell's voltage changes within a minute
 ROUNDING_S = 1e-6
+MOMENT_S = 1.0
+COOLANT_STEP_S = 60.0  # modules give heat to each other meanwhile
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -44,7 +46,7 @@ class CellStrings:
     """Strings of one specification: a seed makes one, a list of seeds makes as many, advanced together.
 
     `soc` and `capacity_as` are of every cell, `module_c` of every module. `ambient_c`, `cooling_w`, `heating_w` and
-    `bleed` are the owner's to change at any time; coolant acts on all modules alike.
+    `bleed` are the owner's to change at any time; of both powers the coolant takes what its temperature allows.
     """
 
     spec: PackSpec
@@ -154,6 +156,13 @@ class CellStrings:
         )
         return volts if self._drop is None else volts + self._drop
 
+    def coolant_w(self) -> PerPack:
+        """The power that the coolant puts into the modules, as they are now; negative when it cools them."""
+        net_w = self.heating_w - self.cooling_w
+        if self.single and not net_w:
+            return 0.0
+        return self._plain(self._modules.coolant.flow(self.module_c, net_w, MOMENT_S).sum(-1))
+
     def stored_j(self) -> PerPack:
         """Energy in chemistry and branches, in joules counted from empty, as of the last settling."""
         return self._stored + self._branch_j
@@ -217,11 +226,18 @@ class CellStrings:
         return self._modules.sums(released)
 
     def _warm(self, heat_j: Cells, seconds: float) -> None:
-        power_w = heat_j / seconds + self._across(self.heating_w - self.cooling_w) * self._modules.share
+        power_w = heat_j / seconds
         if self._injecting:
             power_w = power_w + self._injected_w
             self.energy.injected = self.energy.injected + self._plain(self._injected_w.sum(-1)) * seconds
-        self.module_c = self._modules.warm(self.module_c, self._across(self.ambient_c), power_w, seconds)
+        net_w, ambient_c = self.heating_w - self.cooling_w, self._across(self.ambient_c)
+        if self.single and not net_w:
+            self.module_c = self._modules.warm(self.module_c, ambient_c, power_w, seconds)
+            return
+        parts = math.ceil(seconds / COOLANT_STEP_S)
+        for _ in range(parts):
+            flow_w = self._modules.coolant.flow(self.module_c, net_w, seconds / parts)
+            self.module_c = self._modules.warm(self.module_c, ambient_c, power_w + flow_w, seconds / parts)
 
     def _tune(self) -> None:
         """Let the resistances follow; what the branches' energy changes by is heat of the branches."""

@@ -1,33 +1,24 @@
-"""What the sub-commands' arguments have in common: their kinds, the parser that answers in one line, the outputs."""
+"""What the sub-commands' arguments have in common: their kinds and bounds, and the outputs."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Final, TypeAlias
 
-from packseal.program import UsageError
+from packseal.program import Parser
 
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that takes no abbreviations, keeps the lines of examples, and raises UsageError."""
-
-    def __init__(self, **settings: object) -> None:
-        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
-        settings.setdefault("allow_abbrev", False)
-        super().__init__(**settings)  # type: ignore[arg-type]  # argparse's own settings, passed on
-
-    def error(self, message: str) -> NoReturn:
-        """Complain in one line and point to the help."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
-
+LEAST_FACTOR: Final = 0.001
+AFTER_UNIX_S: Final = 7_289_654_400  # 2201; the formats of logs know no years without end
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"  # argparse gives it no public name
 
 
-def command(commands: Commands, name: str, text: str, examples: str) -> Parser:
-    """A sub-command with its help, which ends with examples."""
-    return commands.add_parser(name, help=text, description=text, epilog=examples)
+def command(commands: Commands, name: str, text: str, examples: str, about: str | None = None) -> Parser:
+    """A sub-command with its help, which ends with examples; it takes no abbreviated options."""
+    return commands.add_parser(
+        name, help=text, description=text if about is None else about, epilog=examples, allow_abbrev=False
+    )
 
 
 def whole(text: str) -> int:
@@ -48,6 +39,30 @@ def number(text: str) -> float:
     return value
 
 
+def bits_per_second(text: str) -> int:
+    """A rate that a bus can have."""
+    value = whole(text)
+    if not 0 < value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate of a classic CAN bus: give 1 to 1000000 bit/s")
+    return value
+
+
+def factor(text: str) -> float:
+    """0, or a number that is not so small that times grow beyond all bounds by it."""
+    value = number(text)
+    if 0.0 < value < LEAST_FACTOR:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 0 nor a number from {LEAST_FACTOR} up")
+    return value
+
+
+def unix_time(text: str) -> float:
+    """Seconds of Unix time, to the end of the year 2200."""
+    value = number(text)
+    if value >= AFTER_UNIX_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is after the year 2200, which ends at {AFTER_UNIX_S}")
+    return value
+
+
 def add_outputs(parser: argparse.ArgumentParser) -> None:
     """Where frames go, and what else is told about them."""
     where = parser.add_mutually_exclusive_group(required=True)
@@ -57,7 +72,7 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
         "--out", metavar="FILE", help="write a log: candump, or by suffix .asc or .blf; - is standard output"
     )
     parser.add_argument("--channel", metavar="C", help="channel of --interface; name in the log of --out (can0)")
-    parser.add_argument("--bitrate", type=whole, default=500_000, help="of --interface (default 500000)")
+    parser.add_argument("--bitrate", type=bits_per_second, default=500_000, help="of --interface (default 500000)")
     parser.add_argument("--wait", action="store_true", help="begin only when somebody listens")
     parser.add_argument("--linger", type=number, default=0.0, metavar="S", help="keep the output after the last frame")
     parser.add_argument("--sent-log", type=Path, metavar="FILE", help="a line for each frame that was written")

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from firmware_sim.commands.arguments import Commands, number, whole
+from firmware_sim.commands.arguments import Commands, command, number, whole
 from packseal.program import Failure, UsageError
 
 ABOUT: Final = """\
@@ -26,7 +26,7 @@ examples:
 def add(commands: Commands) -> None:
     """Add the command to the program's."""
     text = "Load a ledger with signed statements of many gateways."
-    parser = commands.add_parser("fleet", help=text, description=ABOUT, epilog=EXAMPLES)
+    parser = command(commands, "fleet", text, EXAMPLES, ABOUT)
     parser.add_argument("--packs", type=whole, required=True, metavar="N", help="how many packs, each at its gateway")
     parser.add_argument("--rate", type=_positive, default=100.0, metavar="R", help="statements a second, of all (100)")
     parser.add_argument("--duration", type=_positive, default=60.0, metavar="S", help="seconds of sending (60)")

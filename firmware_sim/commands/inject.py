@@ -83,8 +83,8 @@ def _add_kind(kinds: argparse._SubParsersAction[Any], kind: Kind) -> None:
         parser.add_argument(
             _option(parameter), dest=f"fault_{parameter.name}", metavar="VALUE", help=_explained(parameter)
         )
-    if not kind.momentary:
-        parser.add_argument("--for", dest="for_s", metavar="S", help="seconds; without it until it is cleared")
+    explained = argparse.SUPPRESS if kind.momentary else "seconds; without it until it is cleared"
+    parser.add_argument("--for", dest="for_s", metavar="S", help=explained)
 
 
 def _request(options: argparse.Namespace) -> Mapping[str, object]:
@@ -115,6 +115,8 @@ def _seconds(options: argparse.Namespace) -> float | None:
     word = getattr(options, "for_s", None)
     if word is None:
         return None
+    if KINDS[options.kind].momentary:
+        raise UsageError(f"--for: {options.kind} happens in a moment; leave it out; see packseal-sim inject --help")
     try:
         seconds = float(word)
     except ValueError:

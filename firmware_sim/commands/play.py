@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from firmware_sim import app
-from firmware_sim.commands.arguments import Commands, add_outputs, command, number, whole
+from firmware_sim.commands.arguments import Commands, add_outputs, command, factor, whole
+from firmware_sim.outputs.apart import keep_apart, written
 from firmware_sim.outputs.candump_log import STDOUT
 from firmware_sim.play.playback import Playback
 from firmware_sim.play.recording import Recording
@@ -28,12 +29,12 @@ def add(commands: Commands) -> None:
     play.add_argument("--loop", action="store_true", help="begin again at the end, until stopped")
     play.add_argument(
         "--pace",
-        type=number,
+        type=factor,
         metavar="X",
         help="times the recorded pace; 0 = as fast as the output takes, "
         "without losing a frame (default 1; with --out 0)",
     )
-    play.add_argument("--max-rate", type=number, metavar="F", help="not more than F frames a second")
+    play.add_argument("--max-rate", type=factor, metavar="F", help="not more than F frames a second")
     play.add_argument("--control", type=Path, metavar="PATH", help="make a socket for `packseal-sim inject`")
     add_outputs(play)
     play.set_defaults(execute=execute)
@@ -46,6 +47,7 @@ def execute(options: argparse.Namespace) -> None:
         pace = 1.0 if options.out is None else 0.0
     if options.out not in (None, STDOUT) and options.loop and not pace and not options.max_rate:
         raise UsageError("--loop into a file fills the disk: give --pace or --max-rate")
+    keep_apart(written(options), [("the recording", options.log)])
     recording = Recording(options.log)
     feed = Playback(recording, options.bus_number, options.loop, pace, options.max_rate)
     programme = app.Programme(feed, 1.0 if pace or options.max_rate else 0.0, recording)

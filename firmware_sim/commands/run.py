@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from firmware_sim.commands.arguments import Commands, add_outputs, command, number, whole
+from firmware_sim.commands.arguments import Commands, add_outputs, command, factor, number, unix_time, whole
 from firmware_sim.outputs.candump_log import STDOUT
 from packseal.program import UsageError
 
@@ -28,9 +28,12 @@ def add(commands: Commands) -> None:
     run.add_argument("--ambient", type=float, metavar="DEGC", help="ambient temperature (default 20)")
     run.add_argument("--soc", type=float, help="state of charge at the start, 0 to 1 (default 0.62)")
     run.add_argument("--duration", type=number, default=0.0, metavar="S", help="simulated seconds; 0 = to the end")
-    run.add_argument("--speed", type=number, metavar="X", help="with --out: times real time; 0 = at once (default)")
+    run.add_argument("--speed", type=factor, metavar="X", help="with --out: times real time; 0 = at once (default)")
     run.add_argument(
-        "--start", type=number, metavar="UNIX_S", help="with --out: the log's first time (default 0, or the scenario's)"
+        "--start",
+        type=unix_time,
+        metavar="UNIX_S",
+        help="with --out: the log's first time (default 0, or the scenario's)",
     )
     run.add_argument("--profile", metavar="DBC", help="speak as this DBC has it: a file, or a shipped profile's name")
     run.add_argument(
@@ -38,11 +41,15 @@ def add(commands: Commands) -> None:
     )
     run.add_argument("--control", type=Path, metavar="PATH", help="make a socket for `packseal-sim inject`")
     run.add_argument("--truth", type=Path, metavar="FILE", help="write what really was: .csv or .parquet")
-    run.add_argument("--truth-period", type=number, default=1.0, metavar="S", help="a row so often (default 1)")
+    run.add_argument(
+        "--truth-period",
+        type=number,
+        metavar="S",
+        help="a row so often (default 1); while the pack sleeps it is one a minute",
+    )
     run.add_argument(
         "--truth-leap-period",
         type=number,
-        default=3_600.0,
         metavar="S",
         help="the same where time leaps (default 3600)",
     )
@@ -55,6 +62,8 @@ def execute(options: argparse.Namespace) -> None:
     """Run what is described."""
     if options.out is None and options.speed is not None:
         raise UsageError("--speed is for --out; a bus runs in real time")
+    if options.truth is None and (options.truth_period is not None or options.truth_leap_period is not None):
+        raise UsageError("--truth-period and --truth-leap-period say how often --truth FILE is written: give it, too")
     endless = options.scenario is None and not options.duration and not options.speed
     if options.out not in (None, STDOUT) and endless:
         raise UsageError("--out without an end fills the disk: give --duration, --speed or --scenario")

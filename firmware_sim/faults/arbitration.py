@@ -1,4 +1,8 @@
-"""Frames of several nodes on one bus: one at a time, the lowest identifier first, and who waits too long is overtaken. Pure."""
+"""Frames of several nodes on one bus: one at a time, the lowest identifier first, and who waits too long is overtaken. Pure.
+
+Every decision is made at one moment of simulated time, from what is known up to it; so the frames are the same however
+they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,14 @@ from firmware_sim.faults.disturbances import Source
 
 @dataclass(slots=True)
 class Arbitration:
-    """The bus while it is crowded. A node has one mailbox for each identifier: a newer frame replaces a waiting one."""
+    """The bus while it is crowded. A node has one mailbox for each identifier: a newer frame replaces a waiting one.
 
+    While nobody else sends, frames go one after the other as they come, as from a queue, and none is replaced.
+    """
+
+    crowded: bool = False
     free_us: int = 0
+    released_us: int = -1  # when frames were let go that come all at once
     _waiting: list[tuple[int, bool]] = field(default_factory=list)
     _mailboxes: dict[tuple[int, bool], CanFrame] = field(default_factory=dict)
 
@@ -25,25 +34,29 @@ class Arbitration:
         """Whether nobody waits for the bus."""
         return not self._waiting
 
-    def in_a_row(self, pending: deque[TimedFrame], known_us: int, limit: int) -> list[TimedFrame]:
-        """`pending` one after the other, each when it is due and the bus is free, not after `known_us`."""
-        frames: list[TimedFrame] = []
-        while pending and len(frames) < limit and max(pending[0].time_us, self.free_us) <= known_us:
-            time_us, frame = pending.popleft()
-            frames.append(TimedFrame(max(time_us, self.free_us), frame))
-            self.free_us = frames[-1].time_us + FRAME_US
-        return frames
+    def begin(self, last_us: int) -> None:
+        """The bus is crowded from now on; `last_us` is when the last frame before that began."""
+        if not self.crowded:
+            self.crowded, self.free_us = True, last_us + FRAME_US
 
     def give(
-        self, pending: deque[TimedFrame], sources: Sequence[Source], known_us: int, limit: int, end_us: int
+        self,
+        pending: deque[TimedFrame],
+        sources: Sequence[Source],
+        known_us: int,
+        limit: int,
+        end_us: int,
+        *,
+        stays: bool,
     ) -> list[TimedFrame]:
         """The next frames on the bus that start not after `known_us`, up to which all of `pending` are there.
 
-        What `sources` would send after `end_us` is not asked for.
+        What `sources` would send from `end_us` on is not asked for. The bus is `crowded` no longer when a frame comes
+        while it is free, and it need not stay so.
         """
         frames: list[TimedFrame] = []
         while len(frames) < limit:
-            due = [due_us for source in sources if (due_us := source.next_us()) <= end_us]
+            due = [due_us for source in sources if (due_us := source.next_us()) < end_us]
             if pending:
                 due.append(pending[0].time_us)
             if not due and not self._waiting:
@@ -51,17 +64,23 @@ class Arbitration:
             start = self.free_us if self._waiting else max(self.free_us, min(due))
             if start > known_us:
                 break
-            self._collect(pending, sources, min(start, end_us), start)
-            key = heapq.heappop(self._waiting)
-            frames.append(TimedFrame(start, self._mailboxes.pop(key)))
+            if sources or self._waiting:
+                self._collect(pending, sources, start, end_us)
+                frame = self._mailboxes.pop(heapq.heappop(self._waiting))
+            elif stays or pending[0].time_us < self.free_us or pending[0].time_us <= self.released_us:
+                frame = pending.popleft().frame
+            else:
+                self.crowded = False
+                break
+            frames.append(TimedFrame(start, frame))
             self.free_us = start + FRAME_US
         return frames
 
-    def _collect(self, pending: deque[TimedFrame], sources: Sequence[Source], until_us: int, start: int) -> None:
+    def _collect(self, pending: deque[TimedFrame], sources: Sequence[Source], start: int, end_us: int) -> None:
         while pending and pending[0].time_us <= start:
             self._wait(pending.popleft().frame)
         for source in sources:
-            while source.next_us() <= until_us:
+            while source.next_us() <= min(start, end_us - 1):
                 self._wait(source.take().frame)
 
     def _wait(self, frame: CanFrame) -> None:

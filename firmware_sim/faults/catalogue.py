@@ -20,6 +20,7 @@ MAX_MODULES = 16
 MAX_SENSORS = 8
 MAX_TEXT = 64
 MAX_PATH = 4_096
+MAX_PAST_S = 300.0
 SENSORS_NUMBERED = {"cell": MAX_CELLS, "temperature": MAX_SENSORS}
 
 
@@ -186,7 +187,7 @@ _ALL = (
         "bus",
         (
             Text("log", "a candump .log or GVRET .csv; none: what this pack has sent before", MAX_PATH, "", path=True),
-            Number("past_s", "without a log: how much of the past", 1.0, 300.0, 60.0, "s"),
+            Number("past_s", "without a log: how much of the past", 1.0, MAX_PAST_S, 60.0, "s"),
         ),
     ),
 )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import socket
 import stat
@@ -21,18 +20,19 @@ from pathlib import Path
 from firmware_sim.faults import catalogue
 from firmware_sim.faults.catalogue import KINDS, Fault
 from firmware_sim.faults.on_bus import FaultyFeed
+from firmware_sim.faults.replays import Logged
 from firmware_sim.faults.timeline import Entry
-from firmware_sim.play.playback import Playback
-from firmware_sim.play.recording import Recording
 from packseal.program import Failure, Unavailable
 
 MAX_LINE = 16_384
 MAX_CLIENTS = 4
 BACKLOG = 16  # callers between two steps
 MAX_REQUESTS = 8  # of one client in one step
-MAX_ANSWERS = 65_536  # bytes that a client has not read
+MAX_ANSWERS = 65_536  # bytes: a client who has not read so many is answered no more
 MAX_PATH = 107  # what a Unix socket's address holds
 MAX_FOR_S = 1e9
+
+_OVER = "the run is over, and only its output is kept for a while"
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class _Client:
     connection: socket.socket
     received: bytearray = field(default_factory=bytearray)
     answers: bytearray = field(default_factory=bytearray)
+    ended: bool = False  # it will ask nothing more
     closed: bool = False
 
 
@@ -128,24 +129,26 @@ class Control:
             self._clients.append(_Client(connection))
 
     def _serve(self, client: _Client) -> None:
+        """Answer what is whole, and take more only then: what a client asks at once waits in its socket."""
         if not self._flush(client):
             return
-        with contextlib.suppress(BlockingIOError):
-            received = client.connection.recv(MAX_LINE)
-            client.closed = not received
-            client.received += received
+        if b"\n" not in client.received and not client.ended:
+            with contextlib.suppress(BlockingIOError):
+                received = client.connection.recv(MAX_LINE)
+                client.ended = not received
+                client.received += received
         for _ in range(MAX_REQUESTS):
             line, newline, rest = bytes(client.received).partition(b"\n")
-            if not newline:
+            if not newline or len(client.answers) > MAX_ANSWERS:
                 break
             client.received[:] = rest
-            client.answers += json.dumps(self.answer(line)).encode() + b"\n"
-        if len(client.received) > MAX_LINE or len(client.answers) > MAX_ANSWERS:
-            client.answers += (
-                json.dumps(_refusal(f"more than {MAX_LINE} bytes without an end of line")).encode() + b"\n"
-            )
-            client.closed = True
-        self._flush(client)
+            client.answers += _line(self.answer(line))
+        if b"\n" not in client.received:
+            if len(client.received) > MAX_LINE:
+                client.answers += _line(_refusal(f"more than {MAX_LINE} bytes without an end of line"))
+                client.ended = True
+            client.closed = client.ended
+        client.closed = self._flush(client) and client.closed
 
     def _flush(self, client: _Client) -> bool:
         while client.answers:
@@ -183,6 +186,8 @@ class Control:
             table = {"kind": request.get("kind"), **parameters}
             fault = catalogue.read(table, "inject", cells=self._cells, modules=self._modules)
             self._check(fault, for_s)
+            if self._feed.finished():
+                return _refusal(_OVER)
             begin_us = self._feed.now_us
             end_us = None if for_s is None else begin_us + max(1, round(float(for_s) * 1e6))
             entry = self._feed.timeline.add(fault, begin_us, end_us)
@@ -196,19 +201,16 @@ class Control:
             raise ValueError(f"for_s: {kind.name} happens in a moment and has no duration")
         if kind.place == "pack" and self._feed.pack is None:
             raise ValueError(f"{kind.name}: a recording is being played; it has no pack to break")
-        if kind.name == "replayed-log" and (log := fault.text("log")):
-            if not Path(log).is_file():
-                raise ValueError(f"{log}: there is no such file")
-            Playback(Recording(Path(log)))  # refuses what cannot be read or holds no frame
+        if kind.name == "replayed-log" and (log := fault.text("log")) and (why := Logged(Path(log)).failure):
+            raise ValueError(why)
 
     def _clear(self, request: Mapping[str, object]) -> Mapping[str, object]:
         kind = request.get("kind")
-        if kind is not None and kind not in KINDS:
+        if kind is not None and not (isinstance(kind, str) and kind in KINDS):
             return _refusal(f"kind: there are {', '.join(KINDS)}")
-        return {
-            "ok": True,
-            "cleared": self._feed.timeline.clear(None if kind is None else str(kind), self._feed.now_us),
-        }
+        if self._feed.finished():
+            return _refusal(_OVER)
+        return {"ok": True, "cleared": self._feed.timeline.clear(kind, self._feed.now_us)}
 
     def _status(self) -> Mapping[str, object]:
         feed = self._feed
@@ -227,7 +229,11 @@ def _told(entry: Entry) -> Mapping[str, object]:
 
 
 def _lasts(seconds: float) -> bool:
-    return math.isfinite(seconds) and 0.0 < seconds <= MAX_FOR_S
+    return 0.0 < seconds <= MAX_FOR_S  # a whole number may be greater than any float
+
+
+def _line(answer: Mapping[str, object]) -> bytes:
+    return json.dumps(answer).encode() + b"\n"
 
 
 def _refusal(why: str) -> Mapping[str, object]:

@@ -11,14 +11,13 @@ the same way however its frames are asked for. Each counts the frames that it ma
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from firmware_sim.bus.frame import CanFrame, TimedFrame
 from firmware_sim.faults.catalogue import Fault
-from firmware_sim.faults.timeline import NEVER_US
-from firmware_sim.play.playback import LOOP_PAUSE_US
+from firmware_sim.faults.replays import Repeated
 
 FLOOD_PAYLOAD = 8
 
@@ -32,6 +31,13 @@ class Disturbance(Protocol):
 
 class Source(Protocol):
     """Another node that sends while its fault lasts."""
+
+    @property
+    def failure(self) -> str:
+        """Why it can send no more; empty while it can."""
+
+    def rest(self, until_us: int) -> None:
+        """Send nothing before `until_us`, and then go on where it stopped."""
 
     def next_us(self) -> int:
         """When its next frame is due."""
@@ -128,7 +134,12 @@ class Flood:
     fault: Fault
     begin_us: int
     count: Callable[[str], None]
+    failure: str = ""
     _sent: int = 0
+
+    def rest(self, until_us: int) -> None:
+        """Send nothing before `until_us`, and then go on."""
+        self.begin_us += max(0, until_us - self.next_us())
 
     def next_us(self) -> int:
         """When its next frame is due."""
@@ -143,40 +154,6 @@ class Flood:
         return timed
 
 
-class Repeated(Protocol):
-    """Frames without end, timed from 0."""
-
-    def next_us(self) -> int:
-        """When the next one is due."""
-
-    def until(self, time_us: int, limit: int) -> list[TimedFrame]:
-        """Those due up to `time_us`, not more than `limit`."""
-
-
-@dataclass(slots=True)
-class Again:
-    """Frames that were heard, over and over at their own pace, timed from 0; none are none for ever."""
-
-    frames: Sequence[TimedFrame]
-    _taken: int = 0
-
-    def next_us(self) -> int:
-        """When the next one is due."""
-        if not self.frames:
-            return NEVER_US
-        rounds, at = divmod(self._taken, len(self.frames))
-        first_us = self.frames[0].time_us
-        return rounds * (self.frames[-1].time_us - first_us + LOOP_PAUSE_US) + self.frames[at].time_us - first_us
-
-    def until(self, time_us: int, limit: int) -> list[TimedFrame]:
-        """Those due up to `time_us`, not more than `limit`."""
-        frames: list[TimedFrame] = []
-        while len(frames) < limit and (due_us := self.next_us()) <= time_us:
-            frames.append(TimedFrame(due_us, self.frames[self._taken % len(self.frames)].frame))
-            self._taken += 1
-        return frames
-
-
 @dataclass(slots=True)
 class Replay:
     """What a cheating driver's box sends: a recording, or what it has heard before."""
@@ -186,13 +163,22 @@ class Replay:
     count: Callable[[str], None]
     frames: Repeated
 
+    @property
+    def failure(self) -> str:
+        """Why there is nothing more to replay."""
+        return self.frames.failure
+
+    def rest(self, until_us: int) -> None:
+        """Send nothing before `until_us`, and then go on."""
+        self.begin_us += max(0, until_us - self.next_us())
+
     def next_us(self) -> int:
         """When its next frame is due."""
         return self.begin_us + self.frames.next_us()
 
     def take(self) -> TimedFrame:
         """Its next frame."""
-        timed = self.frames.until(self.frames.next_us(), 1)[0]
+        timed = self.frames.take()
         self.count(self.fault.kind)
         return TimedFrame(self.begin_us + timed.time_us, timed.frame)
 

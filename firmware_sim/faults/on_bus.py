@@ -7,49 +7,26 @@ what acts on the adapter comes after everything that was sent before it.
 from __future__ import annotations
 
 import random
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
+from firmware_sim.bus.feed import Feed
 from firmware_sim.bus.frame import TimedFrame
 from firmware_sim.faults.adapter import FaultyOutput
 from firmware_sim.faults.apply import PackFaults
 from firmware_sim.faults.arbitration import Arbitration
-from firmware_sim.faults.catalogue import KINDS, Fault
-from firmware_sim.faults.disturbances import (
-    Again,
-    Corrupted,
-    Disturbance,
-    Dropped,
-    Flood,
-    Held,
-    Repeated,
-    Replay,
-    Source,
-    Swapped,
-)
+from firmware_sim.faults.catalogue import KINDS, MAX_PAST_S, Fault
+from firmware_sim.faults.disturbances import Corrupted, Disturbance, Dropped, Flood, Held, Replay, Source, Swapped
+from firmware_sim.faults.replays import Again, Logged
 from firmware_sim.faults.tally import FaultTally
-from firmware_sim.faults.timeline import NEVER_US, Change, Entry, Timeline
-from firmware_sim.play.playback import Playback
-from firmware_sim.play.recording import Recording
+from firmware_sim.faults.timeline import Change, Entry, Timeline
+from firmware_sim.times import NEVER_US
 
-PAST_FRAMES = 1 << 16  # five minutes of one pack
-
-
-class Feed(Protocol):
-    """Frames in order of time, as `outputs.stream` takes them."""
-
-    def until(self, time_us: int, limit: int) -> list[TimedFrame]:
-        """The frames due up to `time_us`, not more than `limit`; each is given once."""
-
-    def next_us(self) -> int:
-        """When the next frame is due."""
-
-    def finished(self) -> bool:
-        """Whether there are no more."""
-
+PAST_US = round(MAX_PAST_S * 1e6)
+PAST_FRAMES = 1 << 18  # a minute of the fullest bus, if all of a recording is to be remembered
 
 # Who meets a frame first: what is swapped can still be corrupted, lost and held back. Other nodes' frames meet nobody.
 _ORDER = ("wrong-ids", "corrupted-payload", "frames-dropped", "frame-burst")
@@ -59,7 +36,8 @@ _ORDER = ("wrong-ids", "corrupted-payload", "frames-dropped", "frame-burst")
 class FaultyFeed:
     """The frames of `feed` as the faults of `timeline` let them through; itself a feed.
 
-    `pack` is None for a recording, which has nothing to break, and `adapter` where no output can fail.
+    `pack` is None for a recording, which has nothing to break, and `adapter` where no output can fail. `own` are the
+    identifiers that the pack itself sends (None: all), which a replay takes the place of.
     """
 
     feed: Feed
@@ -68,27 +46,36 @@ class FaultyFeed:
     tally: FaultTally
     pack: PackFaults | None = None
     adapter: FaultyOutput | None = None
+    own: Collection[int] | None = None
     now_us: int = 0
     _disturbances: dict[int, tuple[str, Disturbance]] = field(default_factory=dict)
     _sources: dict[int, Source] = field(default_factory=dict)
-    _end_us: int = NEVER_US  # of the feed, once it is known
     _replaying: int = 0
-    _bursting: bool = False
+    _last_us: int = -1_000_000  # of the last frame while the bus was not crowded
+    _leaps: int = 0  # how many beginnings and ends of leaps are past, while the bus is crowded
     _past: deque[TimedFrame] = field(default_factory=lambda: deque(maxlen=PAST_FRAMES))
     _pending: deque[TimedFrame] = field(default_factory=deque)
     _arbitration: Arbitration = field(default_factory=Arbitration)
 
     def finished(self) -> bool:
         """Whether there are no more frames; floods and replays end with the feed."""
-        return self.feed.finished() and not self._pending and self._arbitration.empty
+        if not self.feed.finished() or self._pending or not self._arbitration.empty:
+            return False
+        end_us = self.feed.end_us()
+        if self.now_us < end_us - 1 or (self._arbitration.crowded and self._next_leap_us() <= self.now_us):
+            return False
+        return not any(source.next_us() < end_us for source in self._speaking())
+
+    def end_us(self) -> int:
+        """When the feed ended, once it is finished; what was held back may come a little later."""
+        return self.feed.end_us()
 
     def next_us(self) -> int:
         """When the next frame is due, or something begins or ends."""
-        due = [self.timeline.next_us(), *(source.next_us() for source in self._sources.values())]
+        due = [self.timeline.next_us(), *(source.next_us() for source in self._speaking())]
         if self._pending:
             due.append(self._pending[0].time_us)
-        if not self.feed.finished():
-            due.append(self.feed.next_us())
+        due.append(self.feed.end_us() if self.feed.finished() else self.feed.next_us())
         return max(min(due), self._arbitration.free_us if not self._arbitration.empty else 0)
 
     def until(self, time_us: int, limit: int) -> list[TimedFrame]:
@@ -108,18 +95,29 @@ class FaultyFeed:
     def _draw(self, bound_us: int, limit: int) -> None:
         """Take more of the feed, not beyond `bound_us`; `now_us` is how far all frames are known."""
         drawn = self.feed.until(bound_us, limit)
-        if not self._replaying:
-            self._past.extend(drawn)
-            self._pending.extend(self._disturbed(drawn) if self._disturbances else drawn)
-        if len(drawn) == limit:
-            self.now_us = drawn[-1].time_us
-        elif self.feed.finished():
-            # What is held back or waits for the bus comes after the last frame; a flood has nothing left to disturb.
-            last_us = max([self.now_us, *(timed.time_us for timed in (*drawn, *self._pending))])
-            self._end_us = min(self._end_us, last_us)
-            self.now_us = min(bound_us, max(last_us, self._arbitration.free_us))
+        if drawn:
+            passing = self._of_others(drawn) if self._replaying else self._remembered(drawn)
+            self._pending.extend(self._disturbed(passing) if self._disturbances else passing)
+        if self.feed.finished():
+            # What is held back or waits for the bus comes after the last frame.
+            last_us = max(self.now_us, self.feed.end_us() - 1, self._arbitration.free_us)
+            self.now_us = min(bound_us, max(last_us, self._pending[-1].time_us if self._pending else 0))
+        elif len(drawn) == limit:
+            self.now_us = max(self.now_us, drawn[-1].time_us - 1)  # another one may be due at the same time
         else:
             self.now_us = bound_us
+
+    def _of_others(self, drawn: Sequence[TimedFrame]) -> list[TimedFrame]:
+        own = self.own
+        return [] if own is None else [timed for timed in drawn if timed.frame.identifier not in own]
+
+    def _remembered(self, drawn: Sequence[TimedFrame]) -> Sequence[TimedFrame]:
+        past, own = self._past, self.own
+        past.extend(drawn if own is None else [timed for timed in drawn if timed.frame.identifier in own])
+        since_us = drawn[-1].time_us - PAST_US
+        while past and past[0].time_us < since_us:
+            past.popleft()
+        return drawn
 
     def _disturbed(self, drawn: Iterable[TimedFrame]) -> Iterator[TimedFrame]:
         for timed in drawn:
@@ -131,16 +129,63 @@ class FaultyFeed:
 
     def _give(self, limit: int) -> list[TimedFrame]:
         """What is known to be next on the bus."""
-        if self._sources or not self._arbitration.empty:
-            sources = [source for source in self._sources.values() if source.next_us() <= self._end_us]
-            return self._arbitration.give(self._pending, sources, self.now_us, limit, self._end_us)
-        if self._bursting:
-            frames = self._arbitration.in_a_row(self._pending, self.now_us, limit)
-            self._bursting = bool(self._pending) or any(
-                kind == "frame-burst" for kind, _ in self._disturbances.values()
-            )
-            return frames
-        return [self._pending.popleft() for _ in range(min(limit, len(self._pending)))]
+        pending, arbitration = self._pending, self._arbitration
+        while arbitration.crowded:
+            leap_us, speaking = self._next_leap_us(), self._speaking()
+            known_us = min(self.now_us, leap_us - 1)
+            end_us = self.feed.end_us() if self.feed.finished() else NEVER_US
+            frames = arbitration.give(pending, speaking, known_us, limit, end_us, stays=self._crowding())
+            self._dismiss()
+            if frames:
+                return frames
+            if not arbitration.crowded:
+                break
+            if leap_us > self.now_us:
+                return []
+            self._leap(leap_us)
+        if not pending:
+            return []
+        if len(pending) <= limit:
+            frames = list(pending)
+            pending.clear()
+        else:
+            frames = [pending.popleft() for _ in range(limit)]
+        self._last_us = frames[-1].time_us
+        return frames
+
+    def _crowding(self) -> bool:
+        """Whether anything lasts that crowds the bus."""
+        return bool(self._sources) or any(kind == "frame-burst" for kind, _ in self._disturbances.values())
+
+    def _crowd(self) -> None:
+        """Something begins that crowds the bus."""
+        self._arbitration.begin(self._last_us)
+        self._leaps = bisect_right(self._leap_edges_us(), self.now_us)
+
+    def _leap_edges_us(self) -> Sequence[int]:
+        return () if self.pack is None else self.pack.pack.leaps_us
+
+    def _next_leap_us(self) -> int:
+        edges_us = self._leap_edges_us()
+        return edges_us[self._leaps] if self._leaps < len(edges_us) else NEVER_US
+
+    def _leap(self, time_us: int) -> None:
+        """Time begins to be leaped over, or no longer is: nobody is on the bus meanwhile."""
+        self._leaps += 1
+        if not self._leaps % 2:
+            for source in self._sources.values():
+                source.rest(time_us)
+
+    def _speaking(self) -> Sequence[Source]:
+        return () if self._leaps % 2 else tuple(self._sources.values())
+
+    def _dismiss(self) -> None:
+        """End the faults whose source can send no more."""
+        for number, source in tuple(self._sources.items()):
+            if source.failure:
+                self.timeline.stop(number, self.now_us)
+                self.tally.complain("replayed-log", source.failure)
+                del self._sources[number]
 
     def _change(self, time_us: int) -> None:
         change = self.timeline.take(time_us)
@@ -156,7 +201,7 @@ class FaultyFeed:
         self.tally.begun[fault.kind] += 1
         match KINDS[fault.kind].place:
             case "pack" if self.pack is not None:
-                self.pack.pack.advance_to(change.time_us)
+                self.pack.pack.meet(change.time_us)
                 self.pack.begin(fault)
             case "adapter" if self.adapter is not None:
                 self.adapter.begin(fault)
@@ -167,7 +212,7 @@ class FaultyFeed:
         entry, fault = change.entry, change.entry.fault
         match KINDS[fault.kind].place:
             case "pack" if self.pack is not None:
-                self.pack.pack.advance_to(change.time_us)
+                self.pack.pack.meet(change.time_us)
                 self.pack.end(fault)
             case "adapter" if self.adapter is not None:
                 self.adapter.end(fault)
@@ -181,14 +226,17 @@ class FaultyFeed:
     def _disturb(self, entry: Entry, time_us: int) -> None:
         fault = entry.fault
         if fault.kind == "frame-flood":
+            self._crowd()
             self._sources[entry.number] = Flood(fault, time_us, self._count)
         elif fault.kind == "replayed-log":
+            self._crowd()
             log = fault.text("log")
-            frames: Repeated = Playback(Recording(Path(log)), loop=True) if log else self._own_past(fault, time_us)
+            frames = Logged(Path(log)) if log else self._own_past(fault, time_us)
             self._sources[entry.number] = Replay(fault, time_us, self._count, frames)
             self._replaying += 1
         else:
-            self._bursting = self._bursting or fault.kind == "frame-burst"
+            if fault.kind == "frame-burst":
+                self._crowd()
             added = {**self._disturbances, entry.number: (fault.kind, self._disturbance(entry, fault, time_us))}
             self._disturbances = dict(sorted(added.items(), key=lambda item: (_ORDER.index(item[1][0]), item[0])))
 
@@ -207,6 +255,7 @@ class FaultyFeed:
         return Again([timed for timed in self._past if timed.time_us >= since_us])
 
     def _release(self, time_us: int) -> None:
+        self._arbitration.released_us = time_us
         early = (TimedFrame(min(timed.time_us, time_us), timed.frame) for timed in self._pending)
         self._pending = deque(early)
 

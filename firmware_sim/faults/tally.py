@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+MAX_COMPLAINTS = 5
+
 
 @dataclass(slots=True)
 class FaultTally:
@@ -12,6 +14,12 @@ class FaultTally:
 
     begun: Counter[str] = field(default_factory=Counter)
     frames: Counter[str] = field(default_factory=Counter)
+    complaints: list[str] = field(default_factory=list)
+
+    def complain(self, kind: str, why: str) -> None:
+        """Remember that a fault had to end early, of many the first few."""
+        if len(self.complaints) < MAX_COMPLAINTS:
+            self.complaints.append(f"{kind} has ended: {why}")
 
     def summary(self) -> dict[str, dict[str, int]]:
         """For JSON: `{kind: {"begun": n, "frames": m}}`, in order of names."""

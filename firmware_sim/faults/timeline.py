@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from firmware_sim.faults.catalogue import KINDS, Fault
+from firmware_sim.times import NEVER_US
 
-NEVER_US = 1 << 63
 MAX_ENTRIES = 256  # waiting and active together
+MARK_US = 1_000_000  # what only happens is marked for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,9 @@ class Timeline:
     _active: dict[int, Entry] = field(default_factory=dict)
     _numbers: int = 0
     _order: int = 0
+    _happened: deque[Change] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    _asked_us: int = -1
+    _asked_before_us: int = -1
 
     def add(self, fault: Fault, start_us: int, end_us: int | None = None) -> Entry:
         """Let `fault` begin at `start_us` and end at `end_us`; ValueError when there are too many, or it never is."""
@@ -66,6 +71,12 @@ class Timeline:
             self._push(now_us, False, entry)
         return len(begun) + len(unborn)
 
+    def stop(self, number: int, now_us: int) -> None:
+        """End one entry that is active, sooner than it would."""
+        self._waiting = [row for row in self._waiting if row[3].number != number]
+        heapq.heapify(self._waiting)
+        self._push(now_us, False, self._active[number])
+
     @property
     def active(self) -> tuple[Entry, ...]:
         """What has begun and not yet ended, in the order of beginning."""
@@ -75,6 +86,17 @@ class Timeline:
     def kinds(self) -> tuple[str, ...]:
         """Names of what is active, each once, in order."""
         return tuple(sorted({entry.fault.kind for entry in self._active.values()}))
+
+    def marks(self, now_us: int) -> tuple[str, ...]:
+        """`kinds` for a row of a table at `now_us`, with what only happened since the last row, or a second ago."""
+        if now_us != self._asked_us:
+            self._asked_before_us, self._asked_us = self._asked_us, now_us
+        since_us = min(self._asked_before_us, now_us - MARK_US)
+        while self._happened and self._happened[0].time_us < since_us:
+            self._happened.popleft()
+        if not self._happened:
+            return self.kinds
+        return tuple(sorted({*self.kinds, *(change.entry.fault.kind for change in self._happened)}))
 
     def next_us(self) -> int:
         """When something begins or ends next; NEVER_US when nothing will."""
@@ -91,7 +113,10 @@ class Timeline:
             self._active[entry.number] = entry
             if entry.end_us is not None:
                 self._push(entry.end_us, False, entry)
-        return Change(at_us, entry, bool(begins))
+        change = Change(at_us, entry, bool(begins))
+        if entry.momentary:
+            self._happened.append(change)
+        return change
 
     def _push(self, at_us: int, begins: bool, entry: Entry) -> None:
         self._order += 1

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TextIO
 
 from firmware_sim.bus.frame import CanFrame, TimedFrame
-from firmware_sim.outputs.output import Completed, Tally, nobody_asks
-from packseal.program import InputOutputError
+from firmware_sim.outputs.log_file import LogFile
+from firmware_sim.outputs.output import Completed, nobody_asks
 
 STDOUT = "-"
 
@@ -23,20 +23,15 @@ def log_line(time_us: int, interface: str, frame: CanFrame) -> str:
     return f"({seconds:010d}.{micros:06d}) {interface} {identifier}#{content}\n"
 
 
-class CandumpLog:
+class CandumpLog(LogFile):
     """Writes every frame that is offered, with the frame's own time after `start_us`; `-` is standard output."""
 
     def __init__(
         self, path: str, interface: str = "can0", start_us: int = 0, completed: Completed = nobody_asks
     ) -> None:
-        self.tally = Tally()
-        self._path, self._interface, self._start_us, self._completed = path, interface, start_us, completed
+        super().__init__(path, completed)
+        self._interface, self._start_us = interface, start_us
         self._file: TextIO | None = None
-
-    @property
-    def listening(self) -> bool:
-        """A file always listens."""
-        return True
 
     def open(self) -> str:
         """Create or empty the file."""
@@ -46,11 +41,8 @@ class CandumpLog:
         try:
             self._file = Path(self._path).open("w", encoding="ascii", newline="\n")  # noqa: SIM115 - until close()
         except OSError as problem:
-            raise InputOutputError(f"{self._path}: {problem.strerror}") from problem
+            raise self._failed(problem) from problem
         return f"writing {self._path}"
-
-    def service(self) -> None:
-        """A file asks for nothing."""
 
     def offer(self, frames: Sequence[TimedFrame]) -> int:
         """Write all of `frames`."""
@@ -61,14 +53,8 @@ class CandumpLog:
         except BrokenPipeError:
             raise  # whoever read our standard output has had enough; the program ends quietly
         except OSError as problem:
-            raise InputOutputError(f"{self._path}: {problem.strerror}") from problem
-        self.tally.written += len(frames)
-        self._completed([frame for _, frame in frames])
-        return len(frames)
-
-    def heard(self) -> list[CanFrame]:
-        """Nobody speaks in a file."""
-        return []
+            raise self._failed(problem) from problem
+        return self._taken(frames)
 
     def close(self) -> None:
         """Flush, and close what is ours."""
@@ -81,6 +67,6 @@ class CandumpLog:
         except BrokenPipeError:
             raise
         except OSError as problem:
-            raise InputOutputError(f"{self._path}: {problem.strerror}") from problem
+            raise self._failed(problem) from problem
         finally:
             self._file = None

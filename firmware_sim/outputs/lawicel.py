@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from firmware_sim.bus.frame import CanFrame
+from firmware_sim.outputs.output import HEARD_MAX
 
 OK = b"\r"
 BELL = b"\a"
@@ -21,7 +22,6 @@ SERIAL_NUMBER = b"NPS01\r"
 MAX_COMMAND = 32  # the longest is T, 8 digits of identifier, length, 16 of payload, 4 of time
 FIFO_FULL = 0x01
 TIMESTAMP_WRAP_MS = 60_000
-HEARD_MAX = 256  # of what nobody has fetched the oldest is forgotten
 
 _FRAME = re.compile(rb"(?:([tr])([0-7][0-9A-Fa-f]{2})|([TR])([01][0-9A-Fa-f]{7}))([0-8])((?:[0-9A-Fa-f]{2}){0,8})")
 

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from firmware_sim.bus.frame import CanFrame, TimedFrame
 
+HEARD_MAX = 256  # frames of others: of what nobody has fetched the oldest is forgotten
+
 Completed = Callable[[Sequence[CanFrame]], None]
 
 

@@ -9,11 +9,10 @@ import can
 
 from firmware_sim.bus.frame import CanFrame, TimedFrame
 from firmware_sim.errors import OutputError
-from firmware_sim.outputs.output import Completed, Tally, nobody_asks
+from firmware_sim.outputs.output import HEARD_MAX, Completed, Tally, nobody_asks
 from packseal.program import Unavailable
 
 DRAIN = 200
-HEARD_MAX = 256  # of what nobody has fetched the oldest is forgotten
 
 
 class PythonCanBus:

@@ -13,45 +13,36 @@ from typing import TextIO
 
 import can
 
-from firmware_sim.bus.frame import CanFrame, TimedFrame
-from firmware_sim.outputs.output import Completed, Tally, nobody_asks
+from firmware_sim.bus.frame import TimedFrame
+from firmware_sim.outputs.log_file import LogFile
+from firmware_sim.outputs.output import Completed, nobody_asks
 from firmware_sim.outputs.python_can_bus import message_of
-from packseal.program import InputOutputError
 
 FAR_PAST_US = 631_152_000_000_000  # 1990; the headers know no earlier year
 TRUNCATED_S = 1e-10  # the writer cuts nanoseconds off where it should round
 _HEAD = "date {date}\nbase hex  timestamps absolute\ninternal events logged\nBegin Triggerblock {date}\n"
 
 
-class PythonCanFile:
+class PythonCanFile(LogFile):
     """Writes every frame that is offered, with the frame's own time after `start_us` (Unix microseconds).
 
     A frame from before the start, after a clock was set back, stands at the start: the formats know no earlier time.
     """
 
     def __init__(self, path: Path, start_us: int = 0, completed: Completed = nobody_asks) -> None:
-        self.tally = Tally()
-        self._path, self._completed = path, completed
+        super().__init__(path, completed)
         # The headers hold whole milliseconds; what is below is in the time of every frame.
         self._head_us = start_us - start_us % 1_000 if start_us >= FAR_PAST_US else 0
         self._ahead_us = start_us - self._head_us
         self._writer: can.ASCWriter | can.BLFWriter | None = None
 
-    @property
-    def listening(self) -> bool:
-        """A file always listens."""
-        return True
-
     def open(self) -> str:
         """Create or empty the file."""
         try:
-            self._writer = self._blf() if self._path.suffix == ".blf" else self._asc()
+            self._writer = self._blf() if Path(self._path).suffix == ".blf" else self._asc()
         except OSError as problem:
             raise self._failed(problem) from problem
         return f"writing {self._path}"
-
-    def service(self) -> None:
-        """A file asks for nothing."""
 
     def offer(self, frames: Sequence[TimedFrame]) -> int:
         """Write all of `frames`."""
@@ -62,13 +53,7 @@ class PythonCanFile:
                 self._writer.on_message_received(message_of(frame, after_s))
         except OSError as problem:
             raise self._failed(problem) from problem
-        self.tally.written += len(frames)
-        self._completed([frame for _, frame in frames])
-        return len(frames)
-
-    def heard(self) -> list[CanFrame]:
-        """Nobody speaks in a file."""
-        return []
+        return self._taken(frames)
 
     def close(self) -> None:
         """Finish the file: its last container, its counts."""
@@ -100,6 +85,3 @@ class PythonCanFile:
         writer.header_written, writer.started = True, 0.0
         writer.log_event("Start of measurement", 0.0)
         return writer
-
-    def _failed(self, problem: OSError) -> InputOutputError:
-        return InputOutputError(f"{self._path}: {problem.strerror}")

@@ -23,6 +23,7 @@ from firmware_sim.bus.frame import CanFrame, TimedFrame
 from firmware_sim.errors import OutputError
 from firmware_sim.outputs.lawicel import Adapter
 from firmware_sim.outputs.output import Completed, Tally, nobody_asks
+from firmware_sim.outputs.terminal_link import TerminalLink
 
 READ_SIZE = 4_096
 MAX_READS = 4
@@ -35,7 +36,7 @@ class SlcanPty:
     def __init__(self, link: Path, completed: Completed = nobody_asks) -> None:
         self.tally = Tally()
         self._adapter = Adapter()
-        self._link, self._completed = link, completed
+        self._link, self._completed = TerminalLink(link), completed
         self._master = -1
         self._slave_name = ""
         self._poll = select.poll()
@@ -49,9 +50,10 @@ class SlcanPty:
         return self._present and self._adapter.is_open
 
     def open(self) -> str:
-        """Make the terminal and its link."""
+        """Make the terminal and its link, which no other living simulator may have."""
+        self._link.claim()
         self.plug()
-        return f"slcan adapter at {self._link} ({self._slave_name})"
+        return f"slcan adapter at {self._link.path} ({self._slave_name})"
 
     def plug(self) -> None:
         """A new adapter behind the same link; the terminal has another name."""
@@ -64,13 +66,13 @@ class SlcanPty:
         except (OSError, termios.error) as problem:
             raise OutputError(f"no pseudo-terminal to be had: {problem}") from problem
         self._poll.register(self._master, select.POLLIN)
-        self._make_link()
+        self._link.point(self._slave_name)
 
     def unplug(self) -> None:
         """Hang up on the peer, who finds its port dead, and take link and terminal away."""
         if self._master < 0:
             return
-        self._remove_link()
+        self._link.remove()
         self.tally.dropped += self._cut is not None
         self._poll.unregister(self._master)
         os.close(self._master)
@@ -123,8 +125,6 @@ class SlcanPty:
 
     def close(self) -> None:
         """Finish the cut line, let the peer read what it has been sent, then take the adapter away."""
-        if self._master < 0:
-            return
         deadline = time.monotonic() + DRAIN_S
         while self.listening and time.monotonic() < deadline:
             if self._hung_up():
@@ -133,22 +133,7 @@ class SlcanPty:
                 break
             time.sleep(0.002)
         self.unplug()
-
-    def _make_link(self) -> None:
-        fresh = self._link.with_name(f".{self._link.name}.{os.getpid()}")
-        try:
-            if self._link.exists() and not self._link.is_symlink():
-                raise OutputError(f"{self._link}: is there and is not a link; give another path")
-            fresh.symlink_to(self._slave_name)
-            fresh.replace(self._link)
-        except OSError as problem:
-            fresh.unlink(missing_ok=True)
-            raise OutputError(f"{self._link}: cannot make the link: {problem.strerror}") from problem
-
-    def _remove_link(self) -> None:
-        with contextlib.suppress(OSError):
-            if self._link.is_symlink() and os.readlink(self._link) == self._slave_name:  # noqa: PTH115 - text wanted
-                self._link.unlink()
+        self._link.release()
 
     def _hung_up(self) -> bool:
         return any(event & select.POLLHUP for _, event in self._poll.poll(0))
@@ -161,7 +146,7 @@ class SlcanPty:
         except OSError as problem:
             if problem.errno == errno.EIO:  # no slave is open; the next service will see the hang-up
                 return b""
-            raise OutputError(f"{self._link}: {problem.strerror}") from problem
+            raise OutputError(f"{self._link.path}: {problem.strerror}") from problem
 
     def _write(self, content: bytes) -> int:
         try:
@@ -171,7 +156,7 @@ class SlcanPty:
         except OSError as problem:
             if problem.errno == errno.EIO:
                 return 0
-            raise OutputError(f"{self._link}: {problem.strerror}") from problem
+            raise OutputError(f"{self._link.path}: {problem.strerror}") from problem
 
     def _finish(self) -> bool:
         if self._unfinished:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from firmware_sim.bus.feed import Feed
 from firmware_sim.bus.frame import CanFrame, TimedFrame
 from firmware_sim.outputs.output import Output
 from firmware_sim.outputs.sent_log import SentLog, boottime_us
@@ -24,19 +25,6 @@ ANSWERS_MAX = 256
 MAX_LAG_US = 250_000
 BATCH = 2_048
 EVERYTHING_US = 1 << 62
-
-
-class Feed(Protocol):
-    """Frames in order of time; what they are comes from a pack or from a recording."""
-
-    def until(self, time_us: int, limit: int) -> list[TimedFrame]:
-        """The frames due up to `time_us`, not more than `limit`; each is given once."""
-
-    def next_us(self) -> int:
-        """When the next frame is due."""
-
-    def finished(self) -> bool:
-        """Whether there are no more."""
 
 
 class Listener(Protocol):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from firmware_sim.bus.frame import TimedFrame
 from firmware_sim.errors import RecordingError
 from firmware_sim.play.recording import Recording
+from firmware_sim.times import NEVER_US
 
 LOOP_PAUSE_US = 1_000
 
@@ -29,6 +30,7 @@ class Playback:
     max_rate: float | None = None
     _frames: Iterator[TimedFrame] = field(init=False)
     _next: TimedFrame | None = field(init=False)
+    _end_us: int = NEVER_US
 
     def __post_init__(self) -> None:
         self._frames = self._timed()
@@ -37,6 +39,10 @@ class Playback:
     def finished(self) -> bool:
         """Whether the last frame has been taken."""
         return self._next is None
+
+    def end_us(self) -> int:
+        """When it ended, once it is finished: after the last frame."""
+        return self._end_us
 
     def next_us(self) -> int:
         """When the next frame is due; the past when there is none."""
@@ -48,6 +54,8 @@ class Playback:
         while self._next is not None and self._next.time_us <= time_us and len(frames) < limit:
             frames.append(self._next)
             self._next = next(self._frames, None)
+            if self._next is None:
+                self._end_us = frames[-1].time_us + 1
         return frames
 
     def _timed(self) -> Iterator[TimedFrame]:

@@ -1,7 +1,7 @@
 """Reads recorded frames to play them again: candump `.log` and SavvyCAN's GVRET `.csv`, line by line.
 
 The simulator's own reader, independent of the agent's. A corrupt line is counted, named and skipped, because real
-recordings end in half a line; what is no recording at all is a RecordingError.
+recordings end in half a line; what is no recording at all is a RecordingError, found out in bounded time.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from packseal.program import InputOutputError
 
 MAX_LINE = 4_096
 MAX_COMPLAINTS = 5
+MAX_BEFORE_FIRST = 20_000  # lines without a frame: a tenth of a second
 GVRET_COLUMNS = ("Time Stamp", "ID", "Extended", "Bus", "LEN", "D1")
 
 _CANDUMP = re.compile(
@@ -59,10 +60,12 @@ class Recording:
             raise InputOutputError(f"{self.path}: {problem.strerror}") from problem
 
     def _frames(self, file: TextIO) -> Iterator[RecordedFrame]:
-        number, parse = 0, None
+        number, parse, any_frame = 0, None, False
         while line := file.readline(MAX_LINE):
             number += 1
             text = line.strip()
+            if number > MAX_BEFORE_FIRST and not any_frame:
+                raise RecordingError(f"{self.path}: no frame in its first {MAX_BEFORE_FIRST} lines")
             if parse is None:
                 parse, is_header = self._parser(text)
                 if is_header:
@@ -70,9 +73,12 @@ class Recording:
             if not text:
                 continue
             try:
-                yield parse(text)
+                recorded = parse(text)
             except ValueError as problem:
                 self._complain(number, str(problem))
+            else:
+                any_frame = True
+                yield recorded
         if parse is None:
             raise RecordingError(f"{self.path}: is empty")
 

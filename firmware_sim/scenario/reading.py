@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from firmware_sim.faults import catalogue
+from firmware_sim.faults.timeline import MAX_ENTRIES
 from firmware_sim.scenario.duration import shown
 from firmware_sim.scenario.plan import longest_s
 from firmware_sim.scenario.schema import AcStep, DcStep, DriveStep, LoadStep, ParkStep, RoutineStep, Scenario
@@ -96,6 +97,8 @@ def _contradictions(scenario: Scenario) -> Iterator[str]:
             if isinstance(step, RoutineStep) and step.name not in names:
                 known = ", ".join(names) or "none"
                 yield f"phase.{number}.step.{place}.name: no routine {step.name}; there are: {known}"
+    if scenario.uds.enabled and firmware == "pylontech":
+        yield "uds.enabled: a pylontech store knows no diagnostic requests; leave it out"
     identifiers = (scenario.uds.request, scenario.uds.response, scenario.uds.functional)
     if len(set(identifiers)) < len(identifiers):
         yield "uds: request, response and functional must be three different identifiers"
@@ -103,6 +106,8 @@ def _contradictions(scenario: Scenario) -> Iterator[str]:
 
 def _check_faults(scenario: Scenario, path: Path) -> None:
     length = longest_s(scenario)
+    if len(scenario.fault) > MAX_ENTRIES:
+        raise ConfigurationError(f"{path}: fault: there are {len(scenario.fault)}; {MAX_ENTRIES} at most are planned")
     for number, fault in enumerate(scenario.fault, 1):
         where = f"{path}: fault.{number}"
         read = catalogue.read(fault.own(), where, cells=scenario.pack.cells, modules=MODULES)
@@ -133,12 +138,23 @@ def _first(problem: ValidationError) -> str:
         case "too_short":
             return f"{key}: there must be at least one"
         case "union_tag_not_found":
-            return f"{key}.do: missing; there are {', '.join(sorted(_DOINGS))}"
+            return f"{key}.do: missing; there are {_doings(error['loc'])}"
         case "union_tag_invalid":
-            return f"{key}.do: {error['ctx']['tag']!r:.60} is unknown; there are {', '.join(sorted(_DOINGS))}"
+            return f"{key}.do: {_unknown_doing(str(error['ctx']['tag']), error['loc'])}"
         case _:
             given = f", not {error['input']!r:.100}" if isinstance(error["input"], str | int | float) else ""
             return f"{key}: {error['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _unknown_doing(said: str, location: tuple[int | str, ...]) -> str:
+    if said in _DOINGS:
+        return f"a routine can hold no other {said}; there are {_doings(location)}"
+    return f"{said!r:.60} is unknown; there are {_doings(location)}"
+
+
+def _doings(location: tuple[int | str, ...]) -> str:
+    """What a step there can do."""
+    return ", ".join(sorted(_DOINGS - {"routine"} if location[0] == "routine" else _DOINGS))
 
 
 def _place(location: tuple[int | str, ...]) -> Iterator[str]:

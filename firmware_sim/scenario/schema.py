@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from firmware_sim.car.cycles import CYCLES
 from firmware_sim.scenario.duration import Duration, Moment
 
+EARLIEST = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+TOO_LATE = datetime.datetime(2201, 1, 1, tzinfo=datetime.UTC)
+
 Pace = Literal["real", "leap"]
 Firmware = Literal["tesla-model3", "pylontech"]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, strict=False)]
@@ -190,7 +193,7 @@ class Scenario(Table):
 
     @property
     def answers_diagnosis(self) -> bool:
-        """Whether diagnostic requests are answered; a Pylontech store knows none unless it is told to."""
+        """Whether diagnostic requests are answered; a Pylontech store knows none."""
         return self.bms.firmware == "tesla-model3" if self.uds.enabled is None else self.uds.enabled
 
     @field_validator("start")
@@ -198,6 +201,6 @@ class Scenario(Table):
     def _in_utc(cls, start: datetime.datetime) -> datetime.datetime:
         if start.tzinfo is None:
             raise ValueError("give the time zone, as in 2026-03-10T06:30:00Z")
-        if not 1970 <= start.year <= 2200:
-            raise ValueError("give a year from 1970 to 2200")
+        if not EARLIEST <= start < TOO_LATE:  # moments, whatever their time zones; not years as they are written
+            raise ValueError("give a year from 1970 to 2200, in UTC")
         return start.astimezone(datetime.UTC)

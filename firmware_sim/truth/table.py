@@ -41,6 +41,8 @@ class TruthRow:
     delivered_in_j: float
     delivered_out_j: float
     heat_j: float
+    stored_j: float
+    aged_j: float
     faults: tuple[str, ...]
     cell_volts: Sequence[float]
 
@@ -92,7 +94,12 @@ _BEFORE = (
     Column("odometer_km", "km", "driven since the start", lambda row: row.odometer_m / 1_000.0, decimals=5),
     Column("energy_in_kwh", "kWh", "through the terminals, in", lambda row: row.delivered_in_j / JOULES_PER_KWH),
     Column("energy_out_kwh", "kWh", "through the terminals, out", lambda row: row.delivered_out_j / JOULES_PER_KWH),
-    Column("heat_kwh", "kWh", "lost in the cells", lambda row: row.heat_j / JOULES_PER_KWH),
+    Column(
+        "heat_kwh", "kWh", "all heat from the cells' own energy, leaks too", lambda row: row.heat_j / JOULES_PER_KWH
+    ),
+    # in - out = heat + aged + what stored has grown by; heat that a fault puts into a module is in none of them.
+    Column("aged_kwh", "kWh", "energy in capacity that was lost", lambda row: row.aged_j / JOULES_PER_KWH),
+    Column("stored_kwh", "kWh", "in the cells, counted from empty", lambda row: row.stored_j / JOULES_PER_KWH),
     Column("faults", "", "active ones, joined by ;", lambda row: ";".join(row.faults), "text"),
 )
 

@@ -18,7 +18,8 @@ OBSERVE_US: Final = 100_000
 
 
 class Endpoint:
-    """One BMS's diagnostics. `report` says what it knows now; `reset` makes it boot again, its counters kept.
+    """One BMS's diagnostics. `report` says what it knows now; `reset` makes it boot again, its counters kept;
+    `clear` makes it forget its alerts, as the service that clears trouble codes asks for.
 
     A BMS that sleeps or boots is deaf, and has forgotten its session when it is back.
     """
@@ -29,13 +30,14 @@ class Endpoint:
         report: Callable[[], BmsReport],
         reset: Callable[[], None],
         *,
+        clear: Callable[[], None] = lambda: None,
         timeout_ms: int = TIMEOUT_MS,
     ) -> None:
         self._report = report
         self._reset = reset
         self._transport = Transport(addresses, timeout_ms)
         self._wanted = frozenset({addresses.request, addresses.functional})
-        self._server = Server(TroubleCodes(frozenset(rule.number for rule in RULES)))
+        self._server = Server(TroubleCodes(frozenset(rule.number for rule in RULES)), clear)
         self._awake = False
         self._resetting = False
         self._observe_us = 0

@@ -72,9 +72,13 @@ class _Pending:
 
 @dataclass(slots=True)
 class Server:
-    """One control unit's diagnostic state: its session, its trouble codes, and the answer it still owes."""
+    """One control unit's diagnostic state: its session, its trouble codes, and the answer it still owes.
+
+    `on_clear` is called when a tester has cleared trouble codes.
+    """
 
     troubles: TroubleCodes
+    on_clear: Callable[[], None] = lambda: None
     session: Session = Session.DEFAULT
     _heard_us: int = 0
     _pending: _Pending | None = None
@@ -172,6 +176,7 @@ class Server:
         _exactly(request, 4)
         if not self.troubles.clear(int.from_bytes(request[1:4], "big")):
             raise _Negative(Nrc.REQUEST_OUT_OF_RANGE)
+        self.on_clear()
         return b""
 
     def _read_trouble_codes(self, request: bytes, report: BmsReport) -> bytes:

@@ -1,6 +1,7 @@
 """The slcan adapter on a pseudo-terminal: what a peer that reads, dies, returns or never reads gets to see."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import can
 import pytest
 import serial
 
+from firmware_sim.outputs.slcan_pty import SlcanPty
 from firmware_sim.play.recording import Recording
 from tests.shared import ROOT
 
@@ -246,6 +248,78 @@ def test_a_killed_adapter_is_an_unplugged_one_and_its_successor_takes_the_link_o
             read_lines(port, 5)
         finish(second)
     assert not link.is_symlink()
+
+
+def attempt(link, *arguments):
+    """A second simulator on the same link, to its end."""
+    command = [*SIM, "run", "--slcan-link", str(link), "--duration", "0.2", *arguments]
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=DEADLINE_S)
+
+
+def test_a_living_simulators_link_is_refused_to_another_and_goes_on_leading_to_the_first(tmp_path):
+    link = tmp_path / "pack"
+    (tmp_path / "beside").symlink_to(tmp_path)
+    with simulator(link, "run") as process:
+        terminal = link.readlink()
+        for way in (link, tmp_path / "beside" / "pack"):
+            done = attempt(way)
+            assert done.returncode == 69
+            (line,) = done.stderr.splitlines()
+            assert line.endswith("pack: is the link of another simulator that is running; stop it or give another path")
+        assert link.readlink() == terminal
+        with opened(link) as port:
+            read_lines(port, 5)
+        finish(process)
+    assert [path.name for path in tmp_path.iterdir()] == ["beside"], "link and lock are gone"
+    assert attempt(link).returncode == 0
+
+
+def test_a_killed_simulators_link_is_taken_over_though_its_terminals_name_is_in_use_again(tmp_path):
+    link = tmp_path / "pack"
+    with simulator(link, "run") as first:
+        first.kill()
+        first.wait()
+    master, slave = os.openpty()
+    try:
+        link.unlink()
+        link.symlink_to(os.ttyname(slave))
+        assert attempt(link).returncode == 0
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_link_that_somebody_has_led_elsewhere_is_not_removed(tmp_path):
+    link = tmp_path / "pack"
+    with simulator(link, "run") as process:
+        link.unlink()
+        link.symlink_to("/dev/null")
+        finish(process)
+    assert str(link.readlink()) == "/dev/null"
+
+
+def test_an_unplugged_adapter_keeps_its_link_from_others_until_it_is_plugged_in_again(tmp_path):
+    link = tmp_path / "pack"
+    adapter = SlcanPty(link)
+    adapter.open()
+    adapter.unplug()
+    assert not link.is_symlink()
+    assert attempt(link).returncode == 69
+    adapter.plug()
+    assert link.exists()
+    adapter.unplug()
+    adapter.close()
+    assert not list(tmp_path.iterdir())
+    assert attempt(link).returncode == 0
+
+
+@pytest.mark.parametrize("place", ["", "/", ".."])
+def test_a_folder_in_the_links_place_is_refused_in_one_line(tmp_path, place):
+    done = attempt(place)
+    assert done.returncode == 69
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("is there and is not a link; give another path")
 
 
 def test_a_file_in_the_links_place_is_not_touched(tmp_path):

@@ -39,6 +39,9 @@ def line(number, **changes):
     return json.dumps({**entry, "attributes": {"model": "LR75", "serial": str(number)}} | changes)
 
 
+GATEWAY = REGISTRAR.gateway("gw-1")
+
+
 def shown(world):
     sequencer = world.sequencer()
     try:
@@ -91,6 +94,9 @@ def test_a_second_gateway_of_a_pack_of_the_same_batch_follows_the_first(world, r
         ("{", "not a line of JSON"),
         ("[" * 20_000, "not a line of JSON"),
         (b"\xff\n", "not a line of JSON"),
+        ('{"pack": "p", "pack": "q"}', "a key stands twice"),
+        ('{"pack": "p", "attributes": {"x": "1", "x": "2"}}', "a key stands twice"),
+        (json.dumps({"pack": "p", "attributes": {f"x{n}": "y" for n in range(65)}}), "65 attributes; a pack has 64 at"),
         ("[]", "not an object"),
         ("{}", "not an object"),
         ('{"pack": "p", "colour": "red"}', "not an object"),
@@ -102,8 +108,8 @@ def test_a_second_gateway_of_a_pack_of_the_same_batch_follows_the_first(world, r
         ('{"pack": "p", "gateway": "g", "key": "a+b+c"}', "verifier key"),
         ('{"pack": "p", "attributes": {"x": "\\ud800"}}', ""),
         (line(8, pack="pack-9"), "named for"),
-        (line(1, gateway="gw-2"), "key-used"),
-        (line(1, attributes={"model": "other"}), "other attributes"),
+        (line(1, gateway="gw-2"), f"is bound to {REGISTRAR.pack('pack-1')} at {GATEWAY}, earlier in this list"),
+        (line(1, attributes={"model": "other"}), "is registered with other attributes, earlier in this list"),
         (json.dumps({"pack": "p", "attributes": {"x": "y" * 40_000}}), ""),
         (json.dumps({"pack": "p", "attributes": {"x": "y" * LONGEST_LINE}}), "more than"),
     ],
@@ -118,6 +124,20 @@ def test_a_line_that_is_refused_is_named_and_stops_no_other(world, register, bad
     assert len(err) == 1
     assert "1 of 3 registrations are refused" in err[0]
     assert shown(world)[1].keys() == {Gateway(seed=number).key.kid for number in (1, 2)}
+
+
+def test_what_the_log_says_otherwise_is_named_by_its_entry(world, register):
+    register([line(1)])
+    (pack,), (key,) = (known.values() for known in shown(world))
+    _, out, _ = register([line(1, attributes={"model": "other"}), line(1, gateway="gw-2")])
+    assert out[0].endswith(f"is registered with other attributes, at entry {pack.index}")
+    assert out[1].endswith(f"is bound to {pack.uri} at {GATEWAY}, at entry {key.index}")
+
+
+def test_the_help_says_which_lines_are_passed_over(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["register", "--help"])
+    assert "begin with # are passed over" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_key_that_the_log_itself_uses_is_refused_by_the_ledger_and_the_rest_goes_on(world, register):

@@ -4,6 +4,7 @@ import argparse
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,9 +68,7 @@ def test_a_wrong_command_line_is_64_and_one_line_that_points_to_the_help(capsys)
     parser = Parser(prog="p")
     parser.add_argument("--number", type=int)
     for words in (["--numbr", "1"], ["--number", "x\x1b[2J"], ["surplus"]):
-        with pytest.raises(SystemExit) as caught:
-            parser.parse_args(words)
-        assert caught.value.code == 64
+        assert run("p", partial(parser.parse_args, words)) == 64
         err = capsys.readouterr().err
         assert err.startswith("p: ")
         assert err.endswith("see p --help\n")
@@ -94,6 +93,33 @@ def test_a_full_disk_under_the_output_is_74_and_one_line():
     with Path("/dev/full").open("w") as full:
         done = python("sys.exit(run('p', lambda: print('x')))", stdout=full)
     assert (done.returncode, done.stderr) == (74, b"p: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("length", [1, 9_000, 10**6])
+@pytest.mark.parametrize(
+    ("main", "code", "end"),
+    [
+        ("told", 74, "No space left on device"),
+        ("lambda: run('p', told)", 74, "No space left on device"),
+        ("told_and_failed", 65, "it is false"),
+    ],
+)
+def test_a_full_disk_under_the_output_is_never_a_second_line(main, code, end, length, environment):
+    head = (
+        "from packseal.program import Failure\n"
+        f"def told():\n print('x' * {length})\n"
+        "def told_and_failed():\n sys.stdout.write('x')\n raise Failure('it is false')\n"
+    )
+    with Path("/dev/full").open("w") as full:
+        done = python(f"{head}sys.exit(run('p', {main}))", stdout=full, env={"PATH": "/usr/bin", **environment})
+    said = done.stderr.decode()
+    assert said.count("\n") == 1
+    assert said.startswith("p: ")
+    if main == "told_and_failed" and environment:  # there it is the writing that fails first
+        assert done.returncode == 74
+    else:
+        assert (done.returncode, said.endswith(f"{end}\n")) == (code, True)
 
 
 @pytest.mark.parametrize(("answer", "code"), [(0, 74), (65, 65)])

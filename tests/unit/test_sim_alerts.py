@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.bms.alerts import RULES_OF, AlertMonitor, Opens, Vitals
+from firmware_sim.bms.alerts import CURRENT_WARNINGS, RULES_OF, AlertMonitor, Opens, Vitals
 from firmware_sim.bms.contactors import Stage
 from firmware_sim.car.demand import Mode
 from firmware_sim.cells.chemistry import CHEMISTRIES
@@ -16,6 +16,7 @@ HEALTHY = Vitals(
     brick_max_v=3.32,
     brick_mean_v=3.31,
     over_limit_c=-2.0,
+    inward=False,
     temperature_min_c=20.0,
     temperature_max_c=22.0,
     isolation_ohm_per_v=11_000.0,
@@ -76,7 +77,16 @@ def test_an_alert_waits_out_its_debounce_and_clears_only_below_its_hysteresis(nu
     well = HEALTHY._replace(closed=number != 123)
     for _ in range(700):
         monitor.step(well, 0.1)
+    if rule.stays:
+        assert monitor.active == {number}, "it stays until somebody clears it"
+        monitor.clear()
     assert monitor.active == frozenset()
+    monitor.step(well, 0.1)
+    assert monitor.active == frozenset()
+
+
+def test_only_alerts_of_welded_contacts_stay_when_their_cause_is_gone():
+    assert {rule.number for rule in RULES_OF["NMC"] if rule.stays} == {163, 166}
 
 
 def test_every_alert_of_the_shipped_profile_can_be_raised_by_something():
@@ -102,6 +112,24 @@ def test_a_spike_shorter_than_the_debounce_raises_nothing():
         monitor.step(HEALTHY._replace(brick_max_v=4.3), 0.1)
         monitor.step(HEALTHY, 0.1)
     assert not monitor.active
+
+
+@pytest.mark.parametrize(("inward", "number"), [(True, 201), (False, 202)])
+def test_a_store_warns_of_a_current_that_stays_beyond_its_limit_and_not_of_one_that_follows_it(inward, number):
+    monitor = AlertMonitor(CURRENT_WARNINGS)
+    for tenth in range(600):
+        monitor.step(HEALTHY._replace(over_limit_c=0.05 if tenth % 20 else 0.1, inward=inward), 0.1)
+        assert not monitor.active
+    for _ in range(31):
+        monitor.step(HEALTHY._replace(over_limit_c=0.1, inward=inward), 0.1)
+    assert monitor.active == {number}
+    for tenth in range(600):
+        monitor.step(HEALTHY._replace(over_limit_c=0.02 if tenth % 20 else 0.09, inward=inward), 0.1)
+    assert monitor.active == {number}, "about its thresholds it does not chatter"
+    for _ in range(101):
+        monitor.step(HEALTHY._replace(inward=inward), 0.1)
+    assert not monitor.active
+    assert not monitor.opening
 
 
 def test_a_single_coarse_step_counts_for_as_long_as_it_is():

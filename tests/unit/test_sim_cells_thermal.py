@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from firmware_sim.cells.conduction import KEPT_STEPS, Conduction
+from firmware_sim.cells.coolant import CEILING_C, FLOOR_C
 from firmware_sim.cells.physics import PackPhysics
 from firmware_sim.cells.spec import CellDesign, PackSpec
+from firmware_sim.cells.strings import CellStrings
 
 STILL = {"ageing_acceleration": 0.0, "self_discharge_per_month": 0.0}
 HEAT, LOSS, LINK = np.array([900.0, 1_000.0, 1_000.0, 1_300.0]), np.array([2.0, 0.5, 0.5, 1.0]), 3.0
@@ -82,14 +84,74 @@ def test_the_heat_of_the_current_warms_the_pack_by_its_heat_capacity():
     assert gained == pytest.approx(physics.energy.heat, rel=1e-9)
 
 
-def test_the_coolant_takes_and_gives_as_much_as_the_owner_says_from_all_cells_alike():
-    design = CellDesign(0.5e-3, 0.1e-3, 0.2e-3, heat_j_per_k=1_000.0, loss_w_per_k=0.0)
-    for heating, cooling in ((500.0, 0.0), (0.0, 500.0), (700.0, 200.0)):
+def test_the_coolant_takes_and_gives_as_much_as_the_owner_says_from_all_cells_of_equal_warmth_alike():
+    design = CellDesign(0.5e-3, 0.1e-3, 0.2e-3, heat_j_per_k=1_000.0, loss_w_per_k=0.0, coolant_w_per_k=20.0)
+    for heating, cooling in ((100.0, 0.0), (0.0, 100.0), (300.0, 200.0)):
         physics = PackPhysics(PackSpec(cells=10, design=design, **STILL), 1)
         physics.heating_w, physics.cooling_w = heating, cooling
         rest(physics, 600.0, 60.0)
         gain = (heating - cooling) * 600.0 / 10_000.0
         assert physics.module_c.tolist() == pytest.approx([20.0 + gain] * 4, rel=1e-9)
+
+
+def cooled(physics, seconds, dt_s):
+    """The power that went into each module."""
+    before = physics.module_c.copy()
+    rest(physics, seconds, dt_s)
+    return (physics.module_c - before) * physics._modules.heat_j_per_k / seconds
+
+
+@pytest.mark.parametrize("dt_s", [0.1, 60.0, 3_600.0])
+@pytest.mark.parametrize(("cooling", "heating"), [(50_000.0, 0.0), (0.0, 50_000.0)])
+def test_no_module_is_cooled_below_the_floor_of_the_coolant_nor_heated_above_its_ceiling(cooling, heating, dt_s):
+    physics = PackPhysics(PackSpec(cells=9, ambient_c=20.0, **STILL), 1)
+    physics.module_c[:] = (200.0, 20.0, 20.0, 14.0) if cooling else (-30.0, 20.0, 40.0, 47.0)
+    physics.cooling_w, physics.heating_w = cooling, heating
+    for _ in range(5):
+        rest(physics, max(dt_s, 60.0), dt_s)
+        assert physics.module_c.min() >= (FLOOR_C - 0.01 if cooling else -30.0)
+        assert cooling or physics.module_c.max() <= CEILING_C + 0.01
+
+
+def test_a_hot_module_gets_most_of_the_cooling_and_healthy_ones_stay_above_the_floor():
+    physics = PackPhysics(PackSpec(cells=96, ambient_c=20.0), 1)
+    physics.heat_module(1, 20_000.0)
+    physics.cooling_w = 4_800.0
+    rest(physics, 1_800.0, 1.0)
+    assert physics.module_c[1] > 100.0
+    assert min(physics.module_c) > 12.0
+    hot = physics.module_c[1] - 30.0
+    physics.heat_module(1, 0.0)
+    powers = cooled(physics, 1.0, 0.1)
+    assert powers[1] < -4_800.0, "what the chiller takes, and what goes to the other modules"
+    assert physics.coolant_w() == pytest.approx(-4_800.0)
+    rest(physics, 3_600.0, 1.0)
+    assert physics.module_c[1] < hot
+
+
+def test_a_chiller_against_its_floor_takes_only_what_the_difference_drives():
+    physics = PackPhysics(PackSpec(cells=10, ambient_c=14.0, **STILL), 1)
+    physics.cooling_w = 4_800.0
+    assert physics.coolant_w() == pytest.approx(-10 * physics.spec.cell.coolant_w_per_k * (14.0 - FLOOR_C), rel=0.01)
+    physics.module_c[:] = 8.0
+    assert physics.coolant_w() == pytest.approx(0.0)
+    physics.cooling_w = 0.0
+    assert physics.coolant_w() == 0.0
+
+
+def test_many_packs_are_cooled_each_as_one_alone_is():
+    spec = PackSpec(cells=9, ambient_c=40.0)
+    many, powers = CellStrings(spec, [1, 2, 3]), np.array([0.0, 60.0, 9_000.0])
+    many.cooling_w = powers
+    singles = [PackPhysics(spec, seed) for seed in (1, 2, 3)]
+    for pack, watts in zip(singles, powers, strict=True):
+        pack.cooling_w = float(watts)
+        rest(pack, 600.0, 10.0)
+    for _ in range(60):
+        many.step(np.zeros(3), 10.0)
+        many.settle()
+    assert np.allclose(many.module_c, [pack.module_c for pack in singles], rtol=1e-12)
+    assert np.allclose(many.coolant_w(), [pack.coolant_w() for pack in singles])
 
 
 def test_the_surroundings_may_change_at_any_time():

@@ -1,9 +1,11 @@
+import datetime
 import hashlib
 import io
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +16,12 @@ from firmware_sim.car.errand import Parked
 from firmware_sim.car.scenario_driver import Outing, ScenarioDriver
 from firmware_sim.cells.spec import PackSpec
 from firmware_sim.cli import main, parser
+from firmware_sim.commands.arguments import AFTER_UNIX_S
 from firmware_sim.pack_feed import PackFeed
 from firmware_sim.play.recording import Recording
 from firmware_sim.progress import Progress
 from firmware_sim.simulated_pack import SimulatedPack
+from packseal.shipped import config_dir
 
 
 def simulate(tmp_path, *options, name="a.log"):
@@ -77,8 +81,24 @@ def test_standard_output_carries_frames_only(capsys):
         (["run", "--out", "x"], 64, "give --duration"),
         (["run", "--cells", "ninety", "--out", "-"], 64, "whole number"),
         (["run", "--duration", "-3", "--out", "-"], 64, "from 0 up"),
+        (["run", "--dur", "3", "--out", "-"], 64, "unrecognized arguments: --dur"),
+        (["run", "--duration", "3", "--speed", "1e-310", "--out", "-"], 64, "neither 0 nor a number from 0.001 up"),
+        (["play", "x", "--pace", "1e-310", "--out", "-"], 64, "neither 0 nor a number from 0.001 up"),
+        (["play", "x", "--max-rate", "1e-310", "--out", "-"], 64, "neither 0 nor a number from 0.001 up"),
+        (["run", "--duration", "3", "--start", "253402300800", "--out", "x.asc"], 64, "is after the year 2200"),
+        (["run", "--duration", "3", "--start", "7289654400", "--out", "x.blf"], 64, "is after the year 2200"),
+        (["run", "--duration", "3", "--channel", "b\u00fcs", "--out", "x.log"], 64, "printable ASCII"),
+        (["run", "--duration", "3", "--channel", "can 0", "--out", "-"], 64, "printable ASCII"),
         (["run", "--slcan-link", "x", "--speed", "2"], 64, "--speed is for --out"),
         (["run", "--interface", "virtual"], 64, "needs --channel"),
+        (["run", "--interface", "virtual", "--channel", "x", "--bitrate", "0"], 64, "no rate of a classic CAN bus"),
+        (["run", "--duration", "1", "--bus-load", "0.6", "--bitrate", "250000", "--out", "-"], 64, "at 500000 bit/s"),
+        (["run", "--duration", "1", "--truth-period", "0.5", "--out", "-"], 64, "--truth FILE"),
+        (["run", "--duration", "1", "--truth-leap-period", "60", "--out", "-"], 64, "--truth FILE"),
+        (["run", "--duration", "3", "--out", "-", "--nonsense"], 64, "see packseal-sim run --help"),
+        (["inject", "--control", "x", "board-swapped", "--for", "10"], 64, "board-swapped happens in a moment"),
+        (["inject", "--control", "x", "board-swapped", "--for", "10"], 64, "see packseal-sim inject --help"),
+        (["inject", "--control", "x", "soc-frozen", "--ohm", "10"], 64, "see packseal-sim inject --help"),
         (["run", "--cells", "109", "--duration", "1", "--out", "-"], 78, "1 to 108"),
         (["run", "--ambient", "nan", "--duration", "1", "--out", "-"], 78, "ambient"),
         (["run", "--interface", "no-such", "--channel", "x"], 69, "no-such"),
@@ -99,6 +119,19 @@ def test_bad_input_is_one_line_and_the_documented_exit_code(arguments, code, sai
     assert "Traceback" not in captured.err
 
 
+def test_diagnosis_under_an_identifier_that_the_pack_itself_sends_is_refused(capsys, tmp_path):
+    scenario = tmp_path / "s.toml"
+    text = 'title = "x"\n[[phase]]\n[[phase.step]]\ndo = "park"\nfor = "1 s"\n[uds]\n'
+    for key in ("request", "response", "functional"):
+        scenario.write_text(f"{text}{key} = 0x132\n")
+        assert main(["run", "--scenario", str(scenario), "--out", str(tmp_path / "x.log")]) == 78
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"packseal-sim: {scenario}: uds.{key}: 0x132 is ")
+        assert line.endswith("which the pack sends; give a free identifier")
+    scenario.write_text(f"{text}enabled = false\nrequest = 0x132\n")
+    assert main(["run", "--scenario", str(scenario), "--out", str(tmp_path / "x.log")]) == 0
+
+
 @pytest.mark.parametrize("command", [[], ["run"], ["play"], ["scenarios"], ["inject"], ["fleet"]])
 def test_every_help_ends_with_examples_that_parse(command, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -110,6 +143,70 @@ def test_every_help_ends_with_examples_that_parse(command, capsys):
         words = example.split("   ")[0].split(" | ")[0].split()
         assert words[0] == "packseal-sim"
         parser().parse_args(words[1:])
+
+
+@pytest.mark.parametrize("suffix", ["log", "asc", "blf"])
+def test_the_last_second_of_the_last_year_can_be_written_in_every_format(suffix, tmp_path, capsys):
+    assert datetime.datetime(2201, 1, 1, tzinfo=datetime.UTC).timestamp() == AFTER_UNIX_S
+    simulate(tmp_path, "--duration", "3", "--start", str(AFTER_UNIX_S - 1), name=f"x.{suffix}")
+
+
+def test_a_duration_shorter_than_any_step_is_an_end_and_not_none(tmp_path, capsys):
+    log = simulate(tmp_path, "--duration", "1e-7", "--json")
+    assert json.loads(capsys.readouterr().out)["simulated_seconds"] == 0.0
+    assert log.read_text() == ""
+
+
+PARK = 'title = "x"\n[[phase]]\n[[phase.step]]\ndo = "park"\nfor = "1 s"\n'
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "play rec.log --out rec.log",
+        "play rec.log --out ./rec.log",
+        "play rec.log --out link.log",
+        "play link.log --out rec.log",
+        "play rec.log --out hard.log",
+        "play rec.log --out - --sent-log rec.log",
+        "run --duration 1 --out x.csv --truth x.csv",
+        "run --duration 1 --out x.csv --truth sub/../x.csv",
+        "run --duration 1 --out x.log --sent-log x.log",
+        "run --duration 1 --out - --truth x.csv --sent-log x.csv",
+        "run --duration 1 --out own.dbc --profile own.dbc",
+        "run --scenario s.toml --out s.toml",
+        "run --scenario s.toml --out rec.log",
+        "run --scenario s.toml --out - --sent-log hard.log",
+    ],
+)
+def test_no_file_is_written_twice_at_once_or_over_what_is_read(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("sub").mkdir()
+    Path("rec.log").write_text("(1.000000) can0 132#0102\n")
+    Path("link.log").symlink_to("rec.log")
+    Path("hard.log").hardlink_to("rec.log")
+    Path("own.dbc").write_text((config_dir() / "profiles" / "tesla-model3.dbc").read_text())
+    Path("s.toml").write_text(f'{PARK}[[fault]]\nat = 0\nkind = "replayed-log"\nlog = "rec.log"\n')
+    before = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    assert main(words.split()) == 64
+    assert "are the same file" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before
+
+
+def test_a_device_may_take_as_much_as_anybody_likes(capsys):
+    assert main(["run", "--duration", "1", "--out", "/dev/null", "--sent-log", "/dev/null"]) == 0
+
+
+def test_a_run_that_is_refused_late_leaves_no_half_of_a_truth_behind(tmp_path, capsys):
+    words = ["run", "--duration", "1", "--truth", str(tmp_path / "t.parquet"), "--out", "-", "--channel", "can 0"]
+    assert main(words) == 64
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_the_help_says_how_often_there_is_truth_of_a_pack_that_sleeps(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "while the pack sleeps it is one a minute" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_truth_can_be_written_beside_any_run_and_the_summary_counts_its_rows(tmp_path, capsys):

@@ -1,6 +1,7 @@
 import pytest
 
 from firmware_sim.bms.contactors import AGREED_S, ATTEMPTS, COOL_DOWN_S, Coil, Contactors, Stage
+from firmware_sim.bus.tesla_states import bms_state
 from firmware_sim.car.demand import Mode
 from tests.bench_pack import BenchPack, firmware
 
@@ -170,9 +171,40 @@ def test_the_firmware_tells_one_welded_pole_from_two(poles, alerts, stage):
     assert report.contactors.stage is stage
     assert report.faulted
     pack.positive_welded = pack.negative_welded = False
-    report = pack.live(bms, Mode.PARKED, 20.0)
-    assert not report.alerts
+    report = pack.live(bms, Mode.DRIVE, 20.0)
+    assert report.alerts & {163, 166} == alerts, "contacts that have welded once are not trusted again"
     assert report.contactors.stage is Stage.OPEN
+    if len(poles) == 1:
+        bms.clear_faults()
+    else:
+        bms.reset(clear_counters=False)
+    report = pack.live(bms, Mode.DRIVE, 40.0)
+    assert not report.alerts
+    assert report.contactors.stage is Stage.CLOSED
+
+
+def test_a_weld_that_is_cleared_and_still_there_is_found_again():
+    pack = BenchPack.of()
+    bms = firmware(pack)
+    pack.live(bms, Mode.DRIVE, 2.0)
+    pack.positive_welded = pack.negative_welded = True
+    pack.live(bms, Mode.PARKED, 5.0)
+    bms.clear_faults()
+    assert 166 in pack.live(bms, Mode.PARKED, 1.0).alerts
+
+
+@pytest.mark.parametrize("poles", [("positive_welded",), ("negative_welded",), ("positive_welded", "negative_welded")])
+def test_the_bus_says_weld_and_not_just_fault(poles):
+    pack = BenchPack.of()
+    bms = firmware(pack)
+    assert bms_state(pack.live(bms, Mode.DRIVE, 2.0)) == 1
+    for pole in poles:
+        setattr(pack, pole, True)
+    assert bms_state(pack.live(bms, Mode.PARKED, 5.0)) == 7
+    bms.interlock_open, pack.positive_welded, pack.negative_welded = True, False, False
+    pack.live(bms, Mode.PARKED, 20.0)
+    bms.reset(clear_counters=False)
+    assert bms_state(pack.live(bms, Mode.PARKED, 5.0)) == 6
 
 
 def test_a_link_that_cannot_come_up_raises_the_alert_of_a_failed_closing():

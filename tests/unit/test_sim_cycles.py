@@ -16,6 +16,8 @@ PUBLISHED = {
     "city": (993, 4_874, 57.3, 17.7, 0.29),
 }
 SEEDS = (1, 2, 17, 4_711)
+# Relative positive acceleration of class 3b: the integral of speed times positive acceleration, by the distance, m/s2.
+PUBLISHED_RPA = {"wltc-low": 0.207, "wltc-medium": 0.199, "wltc-high": 0.134, "wltc-extra-high": 0.125}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -42,6 +44,17 @@ def test_nothing_accelerates_or_brakes_harder_than_the_published_cycle(name, see
     assert max(changes) <= phase.acceleration + 1e-9
     assert -min(changes) <= phase.braking + 1e-9
     assert min(speeds) == speeds[0] == speeds[-1] == 0.0
+
+
+@pytest.mark.parametrize("name", PUBLISHED_RPA)
+@pytest.mark.parametrize("seed", [*SEEDS, *range(30, 38)])
+def test_a_phase_is_as_lively_as_the_published_one(name, seed):
+    made, fine = trace(name, seed), 0.0
+    for moment in range(made.seconds * 20):
+        speed, acceleration = made.at(moment / 20 + 0.025)
+        fine += speed * max(0.0, acceleration) / 20
+    assert fine / made.metres == pytest.approx(PUBLISHED_RPA[name], rel=0.1)
+    assert made.rpa == pytest.approx(fine / made.metres, rel=1e-3)
 
 
 def test_the_whole_cycle_is_its_four_phases_1800_seconds_and_23_kilometres():

@@ -112,13 +112,27 @@ def test_a_drive_ends_where_the_battery_is_empty():
 def test_the_strides_of_a_leap_ask_for_the_energy_of_the_same_drive_in_blocks():
     seconds = float(trace("wltc-low", 1).seconds)
     fine = sum(each.power_w for each in lived(drive(seconds))) * 0.1
-    errand, coarse, stride = drive(seconds), 0.0, 0.1
+    outwards = sum(min(0.0, each.power_w) for each in lived(drive(seconds))) * 0.1
+    errand, coarse, out, stride = drive(seconds), 0.0, 0.0, 0.1
     while not errand.over(0.6):
         demand = errand.advance(stride, 0.6)
         coarse += demand.power_w * stride
+        course = demand.course or (demand.power_w,)
+        assert sum(course) / len(course) == pytest.approx(demand.power_w)
+        out += sum(min(0.0, power) for power in course) * stride / len(course)
         stride = max(0.1, demand.steady_s)
         assert stride <= 30.0
-    assert coarse == pytest.approx(fine, rel=0.06)
+    assert coarse == pytest.approx(fine, rel=0.04)
+    assert out == pytest.approx(outwards, rel=0.02)
+
+
+def test_a_road_is_the_same_in_long_pieces_and_in_short_ones():
+    long, short = Road("3"), Road("3")
+    for _ in range(100):
+        slope = long.pass_by(35.0)
+        for _ in range(70):
+            last = short.pass_by(0.5)
+        assert last == pytest.approx(slope, abs=1e-12)
 
 
 def test_parking_promises_the_rest_of_its_time_and_asks_for_nothing():

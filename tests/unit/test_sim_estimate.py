@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from firmware_sim.bms.believed import BelievedCurve
 from firmware_sim.bms.estimate import RESERVE, EnergyScale
 from firmware_sim.bms.sensors import ERRORS
 from firmware_sim.car.demand import Mode
@@ -35,7 +36,7 @@ def test_a_long_rest_draws_the_count_to_the_rested_voltage(dt_s):
     assert abs(report.soc.mean - float(pack.soc.mean())) > 0.04, "a short rest proves nothing"
     for _ in range(60):
         report = pack.live(bms, Mode.PARKED, 30.0, dt_s=dt_s)
-    assert report.soc.mean == pytest.approx(float(pack.soc.mean()), abs=0.005)
+    assert report.soc.mean == pytest.approx(float(pack.soc.mean()), abs=0.015)
 
 
 def test_a_small_current_is_no_rest():
@@ -75,7 +76,7 @@ def test_the_shown_charge_is_empty_with_the_emptiest_brick_and_full_with_the_ful
     for low, high, usable in ((0.5, 0.5, 0.5), (0.0, 0.3, 0.0), (0.7, 1.0, 1.0), (0.4, 0.6, 0.5)):
         pack = BenchPack(np.array([low, high]))
         shown = firmware(pack).report().soc.shown
-        assert shown == pytest.approx(max(0.0, (usable - RESERVE) / (1 - RESERVE)), abs=0.01)
+        assert shown == pytest.approx(max(0.0, (usable - RESERVE) / (1 - RESERVE)), abs=0.025)
 
 
 def test_nothing_that_is_reported_leaves_the_range_from_0_to_1():
@@ -115,7 +116,7 @@ def test_shallow_days_teach_nothing():
     pack = BenchPack.of(soc=0.8, capacity_ah=195.0)
     bms = firmware(pack, soh=1.0)
     for _ in range(6):
-        day(pack, bms, depth=0.1)
+        day(pack, bms, depth=0.06)
     assert bms.report().soh == 1.0
 
 
@@ -155,10 +156,87 @@ def test_energy_is_the_area_below_the_rested_voltage_curve(name):
 def test_a_new_firmware_on_nmc_reads_the_charge_off_the_rested_cells():
     soc = np.array([0.2, 0.45, 0.7, 0.9])
     charge = firmware(BenchPack(soc, chemistry=NMC)).charge
-    assert (charge.low, charge.mean, charge.high) == pytest.approx((0.2, float(soc.mean()), 0.9), abs=0.006)
+    assert (charge.low, charge.mean, charge.high) == pytest.approx((0.2, float(soc.mean()), 0.9), abs=0.02)
 
 
 def test_a_new_firmware_on_iron_phosphate_takes_the_mean_where_single_bricks_tell_too_little():
     charge = firmware(BenchPack.of(96, 0.5, chemistry=LFP)).charge
     assert charge.high - charge.low < 0.02
-    assert charge.mean == pytest.approx(0.5, abs=0.06)
+    assert charge.mean == pytest.approx(0.5, abs=0.15)
+
+
+def rested_opinions(chemistry, levels):
+    errors = []
+    for seed in range(12):
+        for soc in levels:
+            pack = BenchPack.of(soc=soc, chemistry=chemistry)
+            bms = firmware(pack, seed, soh=1.0)
+            pack.live(bms, Mode.DRIVE, 5.0, -20.0, dt_s=0.1)
+            report = pack.live(bms, Mode.PARKED, 3 * HOUR, dt_s=60.0)
+            errors.append(report.soc.mean - float(pack.soc.mean()))
+    return np.array(errors)
+
+
+def test_the_firmwares_voltage_curve_is_not_the_cells_own_so_that_a_rest_leaves_an_error_of_a_point_or_two():
+    errors = np.abs(rested_opinions(NMC, (0.3, 0.45, 0.6, 0.8)))
+    assert 0.004 < float(np.sqrt(np.mean(errors**2))) < 0.02
+    assert 0.01 < errors.max() < 0.025
+
+
+def test_on_the_plateau_of_iron_phosphate_the_first_opinion_is_several_points_off():
+    errors = np.abs(rested_opinions(LFP, (0.3, 0.45, 0.55, 0.8)))
+    assert 0.03 < float(np.sqrt(np.mean(errors**2))) < 0.15
+
+
+def test_a_rest_after_a_charge_and_one_after_a_discharge_read_the_same_voltage_differently():
+    opinions = []
+    for current in (30.0, -30.0):
+        pack = BenchPack.of(soc=0.5)
+        bms = firmware(pack, soh=1.0)
+        pack.live(bms, Mode.CHARGE_AC, 5.0, current, dt_s=0.1)
+        opinions.append(pack.live(bms, Mode.PARKED, 3 * HOUR, dt_s=60.0).soc.mean - float(pack.soc.mean()))
+    assert 0.002 < opinions[0] - opinions[1] < 0.01
+
+
+@pytest.mark.parametrize("chemistry", CHEMISTRIES.values())
+@pytest.mark.parametrize("seed", range(6))
+def test_a_believed_curve_rises_everywhere_and_errs_by_some_millivolts(chemistry, seed):
+    curve = BelievedCurve(chemistry, seed)
+    soc = np.linspace(0.0, 1.0, 401)
+    assert np.all(np.diff(curve.soc_at(chemistry.open_circuit_volts(soc))) >= 0)
+    assert 0.000_5 < float(np.abs(curve.error_v).max()) < 0.008_1
+    assert np.array_equal(curve.error_v, BelievedCurve(chemistry, seed).error_v)
+
+
+def test_a_brick_that_lost_its_charge_unseen_by_the_shunt_is_believed_empty_once_its_voltage_is():
+    pack = BenchPack(np.array([0.3, 0.3, 0.0]))
+    bms = firmware(pack, soh=1.0)
+    bms._estimate.soc = np.full(3, 0.3)
+    pack.live(bms, Mode.DRIVE, 1.0)
+    report = pack.live(bms, Mode.DRIVE, 200.0, -20.0, 0.1)
+    assert float(pack.cell_volts().min()) < 3.0
+    assert report.soc.low < 0.06
+    assert report.soc.shown < 0.03
+    assert bms._estimate.soc[:2] == pytest.approx(pack.soc[:2], abs=0.02)
+
+
+def test_a_hard_acceleration_that_dips_a_brick_to_its_limit_does_not_make_it_empty():
+    pack = BenchPack.of(soc=0.4, ohm=1.3e-3)
+    bms = firmware(pack, soh=1.0)
+    pack.live(bms, Mode.DRIVE, 1.0)
+    report = pack.live(bms, Mode.DRIVE, 5.0, -700.0, 0.1)
+    assert float(pack.cell_volts().min()) < 2.8
+    assert report.soc.low == pytest.approx(float(pack.soc.min()), abs=0.02)
+
+
+def test_twenty_points_a_day_teach_a_worn_capacity_with_lag():
+    pack = BenchPack.of(soc=0.8)
+    bms = firmware(pack, 2, soh=1.0)
+    pack.capacity_ah, healths = 200.0, [1.0]
+    for _ in range(3):
+        for _ in range(15):
+            day(pack, bms, depth=0.2)
+        healths.append(bms.report().soh)
+    assert healths == sorted(healths, reverse=True)
+    assert healths[1] > 200 / 230 + 0.01, "it follows slowly"
+    assert healths[-1] == pytest.approx(200 / 230, abs=0.04)

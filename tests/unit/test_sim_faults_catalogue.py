@@ -160,6 +160,23 @@ def test_faults_begin_and_end_in_order_and_a_momentary_one_only_begins():
     assert timeline.kinds == ("soc-frozen",)
 
 
+@pytest.mark.parametrize("period_s", [0.1, 1.0, 10.0])
+def test_what_only_happens_is_marked_in_the_next_row_and_for_a_second(period_s):
+    timeline, row_us, marked = Timeline(), round(period_s * 1e6), []
+    timeline.add(catalogue.read({"kind": "bms-reset"}, "here"), 20_000_000)
+    timeline.add(soc_frozen(), 5_000_000)
+    for now_us in range(0, 60_000_000, row_us):
+        changes(timeline, now_us - 1)  # a fault of the row's own time begins after the row
+        marks = timeline.marks(now_us)
+        assert marks == timeline.marks(now_us), "however often it is asked"
+        assert ("soc-frozen" in marks) == (now_us > 5_000_000)
+        if "bms-reset" in marks:
+            marked.append(now_us)
+    last_us = max(21_000_000, 20_000_000 + row_us)
+    assert marked == list(range(20_000_000 + row_us, last_us + 1, row_us))
+    assert timeline.kinds == ("soc-frozen",)
+
+
 def test_clearing_ends_what_is_active_now_and_forgets_what_waits():
     timeline = Timeline()
     timeline.add(soc_frozen(), 0, 1_000)

@@ -6,10 +6,11 @@ import socket
 import stat
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.commands.inject import ask
+from firmware_sim.faults.catalogue import KINDS
 from firmware_sim.faults.control import MAX_CLIENTS, MAX_LINE, Control
 from firmware_sim.faults.on_bus import FaultyFeed
 from firmware_sim.faults.tally import FaultTally
@@ -96,6 +97,10 @@ def test_what_is_active_is_told_and_can_be_cleared():
         (b'{"do":"inject","kind":"replayed-log","parameters":{"log":"/no/such"}}', "/no/such: there is no such file"),
         (b'{"do":"inject","kind":"replayed-log","parameters":{"log":"/dev/zero"}}', "there is no such file"),
         (b'{"do":"clear","kind":"all"}', "kind: there are cell-short"),
+        (b'{"do":"clear","kind":[]}', "kind: there are cell-short"),
+        (b'{"do":"clear","kind":{}}', "kind: there are cell-short"),
+        (b'{"do":"inject","kind":"bus-off","for_s":1' + b"0" * 400 + b"}", "for_s: give a number of seconds above 0"),
+        (b'{"do":"inject","kind":"replayed-log","parameters":{"log":"/' + b"a" * 300 + b'"}}', "File name too long"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_words(control, request_, said):
@@ -104,12 +109,58 @@ def test_what_cannot_be_done_is_refused_in_words(control, request_, said):
     assert said in told["error"]
 
 
-@given(
-    st.binary(max_size=200) | st.dictionaries(st.text(max_size=9), st.integers() | st.text(max_size=9)).map(json.dumps)
+HUGE = st.integers(10**300, 10**320)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | HUGE | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
 )
-def test_any_line_is_answered(line):
-    told = Control("unused", faulty()).answer(line)
-    assert json.loads(json.dumps(told))["ok"] in (True, False)
+PARAMETERS = sorted({parameter.name for kind in KINDS.values() for parameter in kind.parameters})
+REQUESTS = st.fixed_dictionaries(
+    {"do": st.sampled_from(["inject", "clear", "status"])},
+    optional={
+        "kind": st.sampled_from(list(KINDS)) | ANYTHING,
+        "for_s": ANYTHING,
+        "parameters": st.dictionaries(st.sampled_from(PARAMETERS), ANYTHING, max_size=2) | ANYTHING,
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.binary(max_size=200) | REQUESTS.map(lambda request: json.dumps(request).encode()), max_size=4))
+def test_any_lines_are_answered_and_the_feed_goes_on(lines):
+    feed = faulty()
+    control = Control("unused", feed)
+    for line in lines:
+        assert json.loads(json.dumps(control.answer(line)))["ok"] in (True, False)
+    feed.until(2_500_000, 64)
+
+
+def test_many_requests_at_once_are_all_answered_even_if_their_client_says_that_it_has_said_all(tmp_path, control):
+    with called(tmp_path / "c.sock") as caller:
+        caller.sendall(b'{"do":"status"}\n' * 2_000)
+        caller.shutdown(socket.SHUT_WR)
+        caller.setblocking(False)
+        received, steps = b"", 0
+        while not (control._clients == [] and steps):
+            control.attend()
+            steps += 1
+            with contextlib.suppress(BlockingIOError):
+                while piece := caller.recv(1 << 16):
+                    received += piece
+            assert steps < 5_000
+    assert received.count(b'{"ok": true') == received.count(b"\n") == 2_000
+
+
+def test_when_the_run_is_over_and_its_output_only_lingers_nothing_can_be_injected_or_cleared():
+    control = Control("unused", faulty())
+    assert answer(control, do="inject", kind="bus-off")["ok"]
+    control._feed.until(1 << 40, 1 << 20)
+    for request in ({"do": "inject", "kind": "bus-off"}, {"do": "clear"}):
+        told = answer(control, **request)
+        assert not told["ok"]
+        assert "the run is over" in told["error"]
+    assert answer(control, do="status")["ok"]
 
 
 def test_there_is_an_end_to_how_many_faults_can_be_asked_for():
@@ -188,7 +239,7 @@ def test_half_requests_endless_ones_and_idle_callers_hold_nobody_up(tmp_path, co
     assert not control._clients
 
 
-def test_a_caller_who_asks_and_never_reads_is_let_go(tmp_path, control):
+def test_a_caller_who_asks_and_never_reads_is_not_remembered_without_end(tmp_path, control):
     with called(tmp_path / "c.sock") as caller:
         caller.setblocking(False)
         for _ in range(2_000):
@@ -197,7 +248,7 @@ def test_a_caller_who_asks_and_never_reads_is_let_go(tmp_path, control):
             control.attend()
             if not control._clients:
                 break
-        assert all(len(client.answers) < 1 << 20 for client in control._clients)
+        assert all(len(client.answers) + len(client.received) < 1 << 17 for client in control._clients)
 
 
 def test_asking_where_nobody_is_says_how_to_have_somebody_there(tmp_path):

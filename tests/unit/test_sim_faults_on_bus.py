@@ -20,17 +20,20 @@ SECOND = 1_000_000
 
 
 class Numbered:
-    """A feed of frames that carry identifier and number, every 1.5 ms in turn, for `seconds`."""
+    """A feed of frames that carry identifier and number, every 1.5 ms (`apart_us`) in turn, for `seconds`."""
 
-    def __init__(self, seconds):
+    def __init__(self, seconds, apart_us=1_500):
         self.frames, self.at = [], 0
-        for number in range(round(seconds * 1e6 / 1_500)):
+        for number in range(round(seconds * 1e6 / apart_us)):
             identifier, length = list(IDS.items())[number % len(IDS)]
             payload = (identifier << 20 | number).to_bytes(8, "little")[:length]
-            self.frames.append(TimedFrame(1_000 + number * 1_500, CanFrame(identifier, payload)))
+            self.frames.append(TimedFrame(1_000 + number * apart_us, CanFrame(identifier, payload)))
 
     def finished(self):
         return self.at >= len(self.frames)
+
+    def end_us(self):
+        return self.frames[-1].time_us + 1
 
     def next_us(self):
         return self.frames[self.at].time_us if not self.finished() else EVERYTHING_US
@@ -43,13 +46,15 @@ class Numbered:
         return taken
 
 
-def disturbed(*faults, seconds=6.0, seed=1, chunk_us=EVERYTHING_US, limit=1 << 20, adapter=None):
+def disturbed(
+    *faults, seconds=6.0, seed=1, chunk_us=EVERYTHING_US, limit=1 << 20, adapter=None, own=None, apart_us=1_500
+):
     """Frames and tally of a run with (start_s, end_s, table) faults."""
     timeline, tally = Timeline(), FaultTally()
     for start_s, end_s, table in faults:
         end_us = None if end_s is None else round(end_s * 1e6)
         timeline.add(catalogue.read(table, "here"), round(start_s * 1e6), end_us)
-    feed = FaultyFeed(Numbered(seconds), timeline, seed, tally, adapter=adapter)
+    feed = FaultyFeed(Numbered(seconds, apart_us), timeline, seed, tally, adapter=adapter, own=own)
     frames, now = [], 0
     while not feed.finished():
         now = min(EVERYTHING_US, now + chunk_us)
@@ -60,8 +65,8 @@ def disturbed(*faults, seconds=6.0, seed=1, chunk_us=EVERYTHING_US, limit=1 << 2
     return frames, tally
 
 
-def sound(seconds=6.0):
-    return Numbered(seconds).frames
+def sound(seconds=6.0, apart_us=1_500):
+    return Numbered(seconds, apart_us).frames
 
 
 def within(frames, begin_s, end_s):
@@ -188,6 +193,51 @@ def test_without_a_log_the_pack_hears_its_own_past():
     past = [frame.frame for frame in within(sound(), 2, 3)]
     assert [frame.frame for frame in within(frames, 3, 3.99)] == past[: len(within(frames, 3, 3.99))]
     assert len(within(frames, 3, 5)) == pytest.approx(2 * len(past), abs=3)
+
+
+def test_a_replay_takes_the_place_of_the_packs_own_frames_only_and_only_they_are_its_past():
+    own = {0x100, 0x400}
+    frames, _ = disturbed((3, 5, {"kind": "replayed-log", "past_s": 1.0}), own=own)
+    others = [frame.frame for frame in sound() if frame.frame.identifier not in own]
+    assert [frame.frame for frame in frames if frame.frame.identifier not in own] == others
+    past = [frame.frame for frame in within(sound(), 2, 3) if frame.frame.identifier in own]
+    again = [frame.frame for frame in within(frames, 3, 3.99) if frame.frame.identifier in own]
+    assert again == past[: len(again)]
+    assert len(again) == pytest.approx(len(past), abs=2)
+
+
+def test_a_minute_of_the_fullest_bus_and_five_of_the_pack_are_remembered():
+    frames, _ = disturbed((60, 61, {"kind": "replayed-log", "past_s": 60.0}), seconds=61.5, apart_us=250)
+    assert within(frames, 60.0, 60.0005)[0].frame == sound(0.001, 250)[0].frame
+    feed = FaultyFeed(Numbered(400.0), Timeline(), 1, FaultTally(), own={0x100})
+    feed.until(399 * SECOND, 1 << 20)
+    assert {timed.frame.identifier for timed in feed._past} == {0x100}
+    assert feed._past[-1].time_us - feed._past[0].time_us == pytest.approx(300 * SECOND, abs=20_000)
+
+
+@pytest.mark.parametrize("spoiled", ["deleted", "emptied", "a folder"])
+def test_a_log_that_can_be_read_no_more_ends_its_fault_and_not_the_run(tmp_path, spoiled):
+    log, timeline, tally = tmp_path / "x.log", Timeline(), FaultTally()
+    log.write_text("(0.000000) can0 123#00\n(0.100000) can0 123#01\n")
+    timeline.add(catalogue.read({"kind": "replayed-log", "log": str(log)}, "here"), SECOND, 5 * SECOND)
+    feed = FaultyFeed(Numbered(6.0), timeline, 1, tally)
+    frames = feed.until(2 * SECOND, 1 << 20)
+    while piece := feed.until(2 * SECOND, 1 << 20):
+        frames += piece
+    log.unlink()
+    if spoiled == "emptied":
+        log.write_text("")
+    elif spoiled == "a folder":
+        log.mkdir()
+    for now_us in range(2 * SECOND, 7 * SECOND, 10_000):
+        while piece := feed.until(now_us, 1 << 20):
+            frames += piece
+    assert feed.finished()
+    replayed = [frame for frame in frames if frame.frame.identifier == 0x123]
+    assert 18 <= len(replayed) <= 23
+    assert within(frames, 2.3, 6) == within(sound(), 2.3, 6)
+    (complaint,) = tally.complaints
+    assert complaint.startswith(f"replayed-log has ended: {log}: ")
 
 
 FAULTS = (

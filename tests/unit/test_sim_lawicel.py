@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_sim.bus.frame import CanFrame
-from firmware_sim.outputs.lawicel import HEARD_MAX, Adapter, Channel, frame_line, parse_frame
+from firmware_sim.outputs.lawicel import Adapter, Channel, frame_line, parse_frame
+from firmware_sim.outputs.output import HEARD_MAX
 
 FRAMES = [
     (CanFrame(0x132, bytes.fromhex("01ABff")), b"t1323" + b"01ABFF"),

@@ -159,6 +159,14 @@ def test_the_published_dbc_is_spoken_as_a_variant_with_two_cells_swapped(report)
         ([(r"MultiplexSelector M :", "MultiplexSelector :")], "has pages and no signal (M) that selects them"),
         ([(r"\Z", "SIG_VALTYPE_ 306 BattVoltage132 : 1;\n")], "BattVoltage132: floating-point signals are not spoken"),
         ([(r"SOCmin292 : 0\|10@1\+ \(0\.1,0\)", "SOCmin292 : 0|10@1+ (0,0)")], "SOCmin292: a scale of 0"),
+        ([(r"SOCmin292 : 0\|10@1\+ \(0\.1,0\)", "SOCmin292 : 0|10@1+ (1,1e999)")], "SOCmin292: a scale or offset"),
+        ([(r"SOCmin292 : 0\|10@1\+ \(0\.1,0\)", "SOCmin292 : 0|10@1+ (1e999,0)")], "SOCmin292: a scale or offset"),
+        ([(r"SOCmin292 : 0\|10@1\+ \(0\.1,0\)", "SOCmin292 : 0|10@1+ (1e-320,0)")], "SOCmin292: a scale or offset"),
+        ([(r"SOCmin292 : 0\|10@1\+ \(0\.1,0\)", "SOCmin292 : 0|10@1+ (1,-1e-320)")], "SOCmin292: a scale or offset"),
+        (
+            [(r"(Cell7[567]) m25 :", r"\1 m300 :")],
+            "ID401CellVoltages: there is a page m300, but MultiplexSelector can only say 0 to 255",
+        ),
         ([(r"SOCmin292 : 0\|10@1\+", "SOCmin292 : 0|10@2+")], "not a signal"),
         ([("BO_ 658 ID292BMS_SOC:", "BO_ 658 ID292BMS_SOC")], "not a message"),
     ],
@@ -170,6 +178,13 @@ def test_a_profile_that_cannot_be_spoken_is_one_line_with_file_and_name(changes,
     assert str(refused.value).startswith(str(path))
     assert said in str(refused.value)
     assert refused.value.exit_code == 78
+
+
+@pytest.mark.parametrize(("scale", "raw"), [("1e-307", 0x3FF), ("-1e-307", 0), ("1e307", 0)])
+def test_a_value_that_a_scale_makes_endless_is_the_nearest_that_fits(scale, raw, report, tmp_path):
+    path = variant(tmp_path, (r"SOCmin292 : 0\|10@1\+ \(0\.1,0\)", f"SOCmin292 : 0|10@1+ ({scale},0)"))
+    (soc,) = (each for each in compile_messages("tesla-model3", path, 96) if each.identifier == 0x292)
+    assert int.from_bytes(soc.encode(0, report).payload, "little") & 0x3FF == raw
 
 
 def test_what_is_not_there_is_said_with_what_is():

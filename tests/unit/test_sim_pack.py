@@ -148,7 +148,24 @@ def test_where_time_is_leaped_over_the_pack_is_not_on_the_bus_and_the_day_ends_a
     assert coarse.time_us == fine.time_us
     assert float(coarse.physics.soc.mean()) == pytest.approx(float(fine.physics.soc.mean()), abs=0.002)
     assert float(coarse.physics.module_c.mean()) == pytest.approx(float(fine.physics.module_c.mean()), abs=0.5)
-    assert coarse.odometer_m == pytest.approx(fine.odometer_m, rel=0.05)
+    assert coarse.odometer_m == pytest.approx(fine.odometer_m, rel=1e-3)
+
+
+@pytest.mark.parametrize("cycle", ["wltc-low", "city"])
+def test_a_drive_that_is_leaped_over_takes_gives_back_heats_and_goes_as_far_as_the_same_on_the_bus(cycle):
+    def figures(leap):
+        made = trace(cycle, 2)
+        pack = planned(Drive(made, float(made.seconds), Vehicle(), Road("2"), Around()), leap=leap)
+        begin = pack.report()
+        while not pack.over:
+            pack.advance_to(max(pack.next_event_us(), pack.time_us + S))
+        books, end = pack.physics.energy, pack.report()
+        counted = end.charged_kwh - begin.charged_kwh, end.discharged_kwh - begin.discharged_kwh
+        return [books.delivered_in, books.delivered_out, books.heat, pack.odometer_m, *counted]
+
+    fine, coarse = figures(leap=False), figures(leap=True)
+    assert min(fine) > 0.1
+    assert coarse == pytest.approx(fine, rel=0.025)
 
 
 def test_a_quick_charge_ramps_up_at_the_stations_pace_and_tapers_at_constant_voltage_below_the_limit():
@@ -161,7 +178,7 @@ def test_a_quick_charge_ramps_up_at_the_stations_pace_and_tapers_at_constant_vol
         assert len(currents) < 6_000
     rising = [b - a for a, b in itertools.pairwise(currents)]
     assert max(rising) <= 20.0 + 1e-6
-    assert max(currents) > 200.0
+    assert max(currents) > 150.0
     plugged = [each for each in currents if each > 1.0]
     assert plugged[-1] < 0.5 * max(currents)
     assert 4.17 < highest < 4.205

@@ -6,9 +6,11 @@ import pytest
 from agent.decode import Decoder
 from agent.frames import Frames
 from agent.profile_store import load_profile, profile_directories
-from firmware_sim.bms.limits import Limits
+from firmware_sim.bms.judgement import Judgement
+from firmware_sim.bms.limits import CAR, STORAGE, Limits
 from firmware_sim.bms.report import Charge
 from firmware_sim.bus.pylontech import messages
+from firmware_sim.cells.chemistry import CHEMISTRIES
 from firmware_sim.cells.spec import PackSpec
 from firmware_sim.simulated_pack import SimulatedPack
 from packseal.shipped import config_dir
@@ -58,8 +60,10 @@ def test_the_frames_are_those_computed_by_hand(plain):
         ({17}, 0.0, "02 00 00 00"),
         ({18}, 0.0, "04 00 00 00"),
         ({19}, 0.0, "08 00 00 00"),
-        ({22}, -80.0, "80 00 80 00"),
-        ({22}, 40.0, "00 01 00 01"),
+        ({22, 202}, -80.0, "80 00 80 00"),
+        ({22, 201}, 40.0, "00 01 00 01"),
+        ({202}, -76.0, "00 00 80 00"),
+        ({201}, 38.0, "00 00 00 01"),
         ({166}, 0.0, "00 08 00 00"),
         ({138}, 0.0, "00 00 02 00"),
         ({137}, 0.0, "00 00 04 00"),
@@ -87,6 +91,17 @@ def test_each_alert_of_the_firmware_is_its_flag(plain, alerts, current_a, expect
 )
 def test_the_pack_asks_for_charge_and_forbids_what_would_harm_it(plain, changes, requests):
     assert payloads(plain._replace(**changes))[0x35C] == bytes((requests, 0))
+
+
+def test_a_current_at_its_limit_or_a_little_beyond_it_is_no_warning(plain):
+    for current_a in (37.0, 37.5, -74.0, -74.5):
+        assert payloads(plain._replace(current_a=current_a))[0x359][:4] == bytes(4)
+
+
+def test_only_a_store_warns_of_its_current():
+    for rating, expected in ((STORAGE, {201}), (CAR, set())):
+        judgement = Judgement(CHEMISTRIES["LFP"], 100.0, rating)
+        assert {rule.number for rule in judgement.alerts.rules} & {201} == expected
 
 
 def test_cantools_reads_with_the_shipped_dbc_what_the_firmware_knows(plain):

@@ -6,7 +6,7 @@ from firmware_sim.bus.frame import CanFrame
 from firmware_sim.errors import RecordingError
 from firmware_sim.outputs.candump_log import log_line
 from firmware_sim.play.playback import Playback
-from firmware_sim.play.recording import Recording, parse_candump
+from firmware_sim.play.recording import MAX_BEFORE_FIRST, Recording, parse_candump
 from tests.shared import shared
 
 GVRET = "Time Stamp,ID,Extended,Bus,LEN,D1,D2,D3,D4,D5,D6,D7,D8\n"
@@ -44,6 +44,22 @@ def test_candump_and_gvret_give_the_same_frames(tmp_path):
 def test_what_the_candump_writer_writes_the_reader_reads(frame):
     recorded = parse_candump(log_line(1_700_000_000_123_456, "vcan3", frame).strip())
     assert (recorded.time_us, recorded.bus, recorded.frame) == (1_700_000_000_123_456, 3, frame)
+
+
+@pytest.mark.parametrize("header", ["", GVRET])
+@pytest.mark.parametrize("line", ["(1.0) junk\n", "\n"])
+def test_a_file_that_does_not_come_to_a_frame_is_given_up_before_its_end(tmp_path, header, line):
+    path = written(tmp_path, (header or "(1.0) junk\n") + line * (2 * MAX_BEFORE_FIRST))
+    recording = Recording(path)
+    with pytest.raises(RecordingError, match=f"no frame in its first {MAX_BEFORE_FIRST} lines"):
+        Playback(recording)
+    assert recording.malformed <= MAX_BEFORE_FIRST
+
+
+def test_behind_the_first_frame_any_number_of_corrupt_lines_is_skipped(tmp_path):
+    good = "(1.000000) can0 123#00\n"
+    path = written(tmp_path, good + "(1.0) junk\n" * (2 * MAX_BEFORE_FIRST) + good)
+    assert len(Playback(Recording(path)).until(EVER, 9)) == 2
 
 
 def test_corrupt_lines_are_counted_named_and_skipped(tmp_path):

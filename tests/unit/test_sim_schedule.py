@@ -83,6 +83,9 @@ class Napper:
         before, self.time_us = self.time_us, max(self.time_us, time_us - time_us % 10_000)
         return self.time_us != before
 
+    def meet(self, time_us):
+        return self.advance_to(time_us)
+
     def report(self):
         return self.known
 

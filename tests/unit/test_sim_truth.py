@@ -1,6 +1,7 @@
 """The written truth: its columns, its two kinds of file, and when a row is due."""
 
 import csv
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 
@@ -146,6 +147,33 @@ def test_a_disk_that_is_full_is_one_error_of_ours(tmp_path):
     pack, writer = pack_with(tmp_path / "full.csv")
     with pytest.raises(InputOutputError, match="No space left"):
         writer.close(pack)
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (8_192, 8_192))
+from firmware_sim.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("duration", ["1", "40"])
+def test_a_disk_that_is_full_in_the_middle_or_at_the_end_is_one_line_and_leaves_no_half_of_a_file(duration, tmp_path):
+    truth = ["--truth", str(tmp_path / "t.parquet"), "--truth-period", "0.01"]
+    words = [sys.executable, "-c", FULL, "run", "--duration", duration, "--out", "/dev/null", *truth]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    _, complaint = done.stderr.splitlines()
+    assert (done.returncode, complaint[:14]) == (74, "packseal-sim: ")
+    assert "t.parquet: " in complaint
+    assert "File too large" in complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_a_folder_in_the_files_place_is_seen_before_anything_is_simulated(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputOutputError, match=f"{name}: Is a directory"):
+        TruthWriter(tmp_path / name, 2, 2)
 
 
 def test_without_its_library_parquet_is_one_line_that_says_what_to_install(tmp_path, monkeypatch, capsys):

@@ -277,3 +277,12 @@ def test_values_that_do_not_fit_or_are_not_there_stay_within_their_field():
 def test_no_identifier_is_in_the_table_twice():
     numbers = [each.number for each in TABLE]
     assert len(set(numbers)) == len(numbers)
+
+
+def test_the_firmware_is_told_when_a_tester_has_cleared_codes_and_not_when_it_was_refused():
+    told = []
+    server = Server(TroubleCodes(frozenset({163, 166})), lambda: told.append(1))
+    assert server.ask(bytes.fromhex("14123456"), REPORT, 0).payload == bytes.fromhex("7F1431")
+    assert told == []
+    assert server.ask(bytes.fromhex("14FFFFFF"), REPORT, 0).payload == bytes.fromhex("54")
+    assert told == [1]
