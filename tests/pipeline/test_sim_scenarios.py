@@ -321,8 +321,32 @@ def test_whether_the_truth_is_written_and_how_often_changes_no_byte_of_the_log(t
     assert logs[0] == logs[1] == (tmp_path / "x").read_bytes()
 
 
-def test_the_truth_file_accounts_for_all_energy_within_a_thousandth(tmp_path):
-    performed = Run(tmp_path, "dc-charge", "--duration", 300, truth_period=1.0)
+LEAPED = """title = "two days of an old pack, leaped over"
+[pack]
+age_years = 6
+ageing_acceleration = 73
+[[phase]]
+times = 2
+pace = "leap"
+[[phase.step]]
+do = "drive"
+cycle = "city"
+[[phase.step]]
+do = "charge-ac"
+until_soc = 0.9
+for = "8 h"
+[[phase.step]]
+do = "park"
+for = "15 h"
+"""
+
+
+@pytest.mark.parametrize("scenario", ["dc-charge", "leaped.toml"])
+def test_the_truth_file_accounts_for_all_energy_within_a_thousandth(tmp_path, scenario):
+    leaped = tmp_path / "leaped.toml"
+    leaped.write_text(LEAPED)
+    words = ("dc-charge", "--duration", 300) if scenario == "dc-charge" else (leaped,)
+    performed = Run(tmp_path, *words, truth_period=1.0)
     rows = list(performed.rows.values())
     first, last = rows[0], rows[-1]
     for row in rows[1:]:
@@ -330,6 +354,7 @@ def test_the_truth_file_accounts_for_all_energy_within_a_thousandth(tmp_path):
         through = row["energy_in_kwh"] + row["energy_out_kwh"]
         assert row["stored_kwh"] - first["stored_kwh"] == pytest.approx(gained, abs=0.001 * through + 5e-6)
     assert last["heat_kwh"] > 0.01
+    assert (last["aged_kwh"] > 0.05) == (scenario != "dc-charge")
     assert last["stored_kwh"] < last["capacity_mean_ah"] * max(last.cells) * len(last.cells) / 1_000
 
 
