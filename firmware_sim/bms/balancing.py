@@ -1,6 +1,6 @@
 """Which bricks are bled so that all come to the same charge: chosen near the top only, with pauses to measure in. Pure.
 
-Every brick is judged by itself: one that is near its top and above the lower ones is bled. What was chosen there is bled
+Every brick is judged by itself: one that is near its top and above the lowest is bled. What was chosen there is bled
 for a while after the top is left too, asleep as well, for a resistor takes hours over a percent.
 """
 
@@ -19,7 +19,6 @@ Mask = NDArray[np.bool_]
 FROM_V = {"NMC": 4.0, "LFP": 3.38}
 START_V = 0.005
 STOP_V = 0.002
-LOWER_SHARE = 8  # one brick in so many may be lower than the one that the others are held against
 CALM_C = 1 / 5  # highest current, as a multiple of the capacity
 BLEED_OHM = 40.0
 ON_S = 10.0
@@ -98,9 +97,8 @@ class Balancing:
         self.wants = self._chosen is not None and self._parked_s <= PARKED_AT_MOST_S
 
     def _choose(self, volts: Readings) -> None:
-        # Against the very lowest, one weak brick would have all others bled.
-        place = len(volts) // LOWER_SHARE
-        above = volts - np.partition(volts, place)[place]
+        # One brick that loses more than the others has all others bled: there is no other way to wait for it.
+        above = volts - np.minimum.reduce(volts)
         from_v = FROM_V[self.chemistry_name]
         chosen = (above > START_V) & (volts >= from_v)
         if self._chosen is not None:
