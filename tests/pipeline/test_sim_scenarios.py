@@ -253,7 +253,7 @@ EVERYDAY = [
 SOAK_ALERTS = {
     "fault-cell-short": ({62, 64}, {62, 64}),
     "fault-weak-cell": (set(), {62, 64, 137, 138}),
-    "fault-thermal-event": ({136}, {19, 82, 136}),
+    "fault-thermal-event": ({19, 82, 136}, {19, 82, 136}),
     "fault-isolation-loss": ({35}, {35, 82, 83, 123, 151}),
     "fault-contactor-welded": ({166}, {82, 83, 163, 166}),
     "fault-bms-reset": ({41, 43}, {41, 43}),
