@@ -18,9 +18,10 @@ from evidence.statement import Statement
 from tests.shared import shared
 
 PACK = "pack-0001"
+MOST_GOODBYES = 3
 RECORDING = "canlogs/kona_pcan/230112-7-2019-pcan-ccan-power-off-on-ready-off.csv"
-LATENCY_US = 1_000_000
-"""A frame is stamped when it is read; it may have waited so long in the serial line on two busy cores."""
+LATENCY_US = 5_000_000
+"""A frame is stamped when it is read; it may have waited so long in the serial line, with more to do than cores to do it."""
 
 
 @dataclass(slots=True)
@@ -70,22 +71,31 @@ def run(stage: Stage, rounds: int, chance: random.Random) -> None:
         else:
             stage.start("ledger", "packseal-ledger", "serve", "--config", stage.ledger_config)
     time.sleep(3.0)
-    _await_proofs(stage)
-    assert stage.end("agent") == 0
+    _end_in_order(stage)
+    for _ in range(MOST_GOODBYES - 1):  # an end in order waits two seconds for its last proofs, and no longer
+        if _pending(stage) == 0:
+            break
+        begun = stage.log("agent").read_text().count(": listening")
+        start_agent(stage)
+        stage.await_line("agent", ": listening", begun + 1)
+        _end_in_order(stage)
     assert stage.end("player") == 0
 
 
-def _await_proofs(stage: Stage) -> None:
+def _end_in_order(stage: Stage) -> None:
     until = time.monotonic() + 60
-    while time.monotonic() < until:
-        with sqlite3.connect(f"file:{stage.folder / 'agent/outbox.db'}?mode=ro", uri=True) as reader:
-            (oldest,) = reader.execute("SELECT min(id) FROM statements WHERE state = 'pending'").fetchone()
-            (newest,) = reader.execute("SELECT max(id) FROM statements").fetchone()
-        reader.close()
-        if oldest is None or newest - oldest < 4:
-            return
+    while _pending(stage) > 4:
+        assert time.monotonic() < until, "the backlog does not drain"
         time.sleep(0.2)
-    raise AssertionError("the backlog does not drain")
+    assert stage.end("agent") == 0
+
+
+def _pending(stage: Stage) -> int:
+    reader = sqlite3.connect(f"file:{stage.folder / 'agent/outbox.db'}?mode=ro", uri=True)
+    try:
+        return int(reader.execute("SELECT count(*) FROM statements WHERE state = 'pending'").fetchone()[0])
+    finally:
+        reader.close()
 
 
 def statements(stage: Stage) -> list[Statement]:
@@ -134,7 +144,10 @@ def _account_missed(missed: list[int], gaps: list[tuple[int, int]], done: Accoun
         elif any(start - LATENCY_US <= time_us <= end for start, end in gaps):
             done.on_the_way += 1
         else:
-            done.astray.append(f"a frame sent at {time_us} us is in no segment and no gap")
+            later = min((start - time_us for start, _ in gaps if start > time_us), default=0)
+            done.astray.append(
+                f"a frame sent at {time_us} us is in no segment and no gap; the next begins {later} us later"
+            )
 
 
 def _find(sent: list[tuple[int, bytes]], times: list[int], each: Statement, position: int) -> int | None:

@@ -1,6 +1,8 @@
 """kill -9 of agent and ledger at random moments, while a recording plays onto a bus that the agent listens to."""
 
 import random
+import secrets
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.faults import kill_rounds
 
 
 def _survives(tmp_path, rounds, seed):
+    print(f"seed {seed}")
     with Broker(tmp_path / "broker") as broker:
         stage = kill_rounds.set_up(tmp_path, broker)
         try:
@@ -26,10 +29,10 @@ def _survives(tmp_path, rounds, seed):
             doctored = _without_a_line(tmp_path / "sent.log", done)
         finally:
             stage.close()
-    print(f"{rounds} kills each: {done}")
+    print(f"{rounds} kills each: {replace(done, astray=done.astray[:5])}")
     assert not done.astray, done.astray[:5]
     assert done.in_segments > 0
-    assert 1 < done.epochs <= rounds + 1
+    assert 1 < done.epochs <= rounds + kill_rounds.MOST_GOODBYES
     assert kill_rounds.account(said, doctored).astray, "the account does not notice a frame that nobody sent"
 
 
@@ -49,4 +52,4 @@ def test_three_kills_of_agent_and_ledger_lose_no_frame_without_a_gap(tmp_path):
 @pytest.mark.soak
 @pytest.mark.timeout(1500)
 def test_fifty_kills_of_agent_and_ledger_lose_no_frame_without_a_gap(tmp_path):
-    _survives(tmp_path, rounds=50, seed=None)
+    _survives(tmp_path, rounds=50, seed=secrets.randbelow(1_000_000))
