@@ -150,11 +150,14 @@ def _one_pole(vitals: Vitals) -> float:
 
 
 RULES_OF: Mapping[str, tuple[AlertRule, ...]] = {name: _rules(limits) for name, limits in THRESHOLDS.items()}
-# A charger that follows the limit is some amperes beyond it while it falls; these wait for one that does not follow.
-CHARGE_BEYOND, DISCHARGE_BEYOND = 201, 202
-CURRENT_WARNINGS = (
+CHARGE_BEYOND, DISCHARGE_BEYOND, CHARGE_OVER, DISCHARGE_OVER = 201, 202, 203, 204
+STORE_RULES = (
+    # A charger that follows the limit is some amperes beyond it while it falls; these wait for one that does not follow.
     AlertRule(CHARGE_BEYOND, "charged beyond the limit", lambda v: _beyond(v, True), 0.08, 0.03, 3, 10),
     AlertRule(DISCHARGE_BEYOND, "discharged beyond the limit", lambda v: _beyond(v, False), 0.08, 0.03, 3, 10),
+    # Over-current (22) by its direction, which no current tells any more once the contactors are open.
+    AlertRule(CHARGE_OVER, "over-current, charging", lambda v: _beyond(v, True), 0.26, 0.05, 0.5, 5),
+    AlertRule(DISCHARGE_OVER, "over-current, discharging", lambda v: _beyond(v, False), 0.26, 0.05, 0.5, 5),
 )
 RULES = RULES_OF["NMC"]  # for whoever asks for numbers and meanings only: these are the same for all
 

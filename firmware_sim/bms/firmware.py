@@ -31,6 +31,7 @@ from firmware_sim.cells.chemistry import NMC, Chemistry
 
 SLOW_US = 100_000
 RATED_AH = 230.0
+BOARDS_KEPT = 16  # of those that were taken out of the pack
 _LIVE = (Stage.CLOSED, Stage.PRECHARGE, Stage.OPENING)
 _FLOWS = (*_LIVE, Stage.WELDED)
 
@@ -142,10 +143,6 @@ class Bms:
         """Whether the charge that goes on has ended."""
         return self._judgement.charge_complete
 
-    def slow_due(self, dt_s: float) -> bool:
-        """Whether the step of `dt_s` that comes next is one at which the slow task falls."""
-        return (self._clock_us + round(dt_s * 1e6)) // SLOW_US > self._clock_us // SLOW_US
-
     def step(self, truth: Truth, mode: Mode, dt_s: float) -> bool:
         """Run the fast task once and, when its time has come, the slow one; says whether it had."""
         began_us, self._clock_us = self._clock_us, self._clock_us + round(dt_s * 1e6)
@@ -206,11 +203,13 @@ class Bms:
     def swap_board(self, board_serial: str) -> None:
         """Another board with its own sensors, counters and name takes over; it knows nothing of these cells.
 
-        A board that has been in this pack before comes back with what it had counted.
+        A board that has been in this pack before comes back with what it had counted, unless that is many boards ago.
         """
         self._boards[self.identity.board_serial] = Board(self.sensors, self._isolation, self.counters)
         self.identity = replace(self.identity, board_serial=board_serial)
-        board, old = self._boards.get(board_serial), self.sensors
+        board, old = self._boards.pop(board_serial, None), self.sensors
+        if len(self._boards) > BOARDS_KEPT:
+            del self._boards[next(iter(self._boards))]
         if board is None:
             source = random.Random(f"board {self.seed} {board_serial}")  # noqa: S311 - a simulation, not a secret
             years = years_of_health(source.uniform(0.85, 1.0))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from firmware_sim.bms.alerts import CURRENT_WARNINGS, RULES_OF, AlertMonitor, Vitals
+from firmware_sim.bms.alerts import RULES_OF, STORE_RULES, AlertMonitor, Vitals
 from firmware_sim.bms.contactors import Contactors, Stage
 from firmware_sim.bms.limits import Condition, Limits, PowerLimits, Rating
 from firmware_sim.bms.report import Charge
@@ -34,8 +34,8 @@ class Judgement:
     _reset_shown_s: float = 0.0
 
     def __post_init__(self) -> None:
-        warnings = CURRENT_WARNINGS if self.rating.warns_of_current else ()
-        self.alerts = AlertMonitor((*RULES_OF[self.chemistry.name], *warnings))
+        directed = STORE_RULES if self.rating.warns_of_current else ()
+        self.alerts = AlertMonitor((*RULES_OF[self.chemistry.name], *directed))
         self._limiter = PowerLimits(self.chemistry, self.rated_ah, self.rating)
 
     @property

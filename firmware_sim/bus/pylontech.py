@@ -73,9 +73,9 @@ MEASURED = M(
 )
 
 
-def _flag(name: str, bit: int, numbers: frozenset[int], direction: int = 0) -> F:
+def _flag(name: str, bit: int, numbers: frozenset[int]) -> F:
     def active(report: BmsReport) -> bool:
-        return states.raised(report, numbers, direction)
+        return states.raised(report, numbers)
 
     return F(name, bit, 1, active)
 
@@ -91,9 +91,9 @@ FAULTS = M(
             _flag("ProtectUnderVoltage", 2, states.UNDER_VOLTAGE),
             _flag("ProtectOverTemperature", 3, states.OVER_TEMPERATURE),
             _flag("ProtectUnderTemperature", 4, states.UNDER_TEMPERATURE),
-            _flag("ProtectDischargeCurrent", 7, states.OVER_CURRENT, direction=-1),
-            _flag("ProtectChargeCurrent", 8, states.OVER_CURRENT, direction=1),
-            F("ProtectSystem", 11, 1, states.system_fault),
+            _flag("ProtectDischargeCurrent", 7, states.OVER_DISCHARGE_CURRENT),
+            _flag("ProtectChargeCurrent", 8, states.OVER_CHARGE_CURRENT),
+            _flag("ProtectSystem", 11, states.SYSTEM),
             _flag("WarnHighVoltage", 17, states.HIGH_VOLTAGE),
             _flag("WarnLowVoltage", 18, states.LOW_VOLTAGE),
             _flag("WarnHighTemperature", 19, states.HIGH_TEMPERATURE),

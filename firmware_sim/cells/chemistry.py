@@ -19,7 +19,6 @@ PIECES_PER_UNIT = 400
 LOWEST, HIGHEST = -0.5, 1.5
 GRID: Cells = np.linspace(LOWEST, HIGHEST, round((HIGHEST - LOWEST) * PIECES_PER_UNIT) + 1)
 _FIRST = round(LOWEST * PIECES_PER_UNIT)
-_LAST_PIECE = len(GRID) - 2
 
 # A nearly empty cell resists more, a nearly full one a little; in between it is flat.
 _RESISTANCE_SOC = (0.0, 0.05, 0.1, 0.2, 0.9, 1.0)

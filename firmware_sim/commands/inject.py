@@ -10,15 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from firmware_sim.commands.arguments import Commands, command
 from firmware_sim.faults import catalogue
 from firmware_sim.faults.catalogue import KINDS, Kind
 from firmware_sim.faults.parameters import Parameter
-from packseal.program import ConfigurationError, Unavailable, UsageError
+from packseal.program import ConfigurationError, Parser, Unavailable, UsageError
 
 ANSWER_S = 10.0
 MAX_ANSWER = 1 << 20
 
-_EXAMPLES = """\
+EXAMPLES = """\
 examples:
   packseal-sim inject --list                                      every fault, with its parameters
   packseal-sim inject --control /tmp/pack1.sock cell-short --cell 7 --ohm 0.5 --for 60
@@ -27,13 +28,10 @@ examples:
 """
 
 
-def add(commands: argparse._SubParsersAction[Any]) -> None:
-    """Add `inject` to the command line."""
+def add(commands: Commands) -> None:
+    """Add the command to the program's."""
     text = "Inject faults into a running simulator that was started with --control."
-    layout = argparse.RawDescriptionHelpFormatter
-    inject = commands.add_parser(
-        "inject", help=text, description=text, epilog=_EXAMPLES, formatter_class=layout, allow_abbrev=False
-    )
+    inject = command(commands, "inject", text, EXAMPLES)
     inject.add_argument("--control", type=Path, metavar="PATH", help="the simulator's control socket")
     what = inject.add_mutually_exclusive_group()
     what.add_argument("--list", action="store_true", help="list all faults and their parameters")
@@ -41,13 +39,15 @@ def add(commands: argparse._SubParsersAction[Any]) -> None:
     what.add_argument("--clear", nargs="?", const="all", metavar="KIND", help="end all faults, or those of one kind")
     inject.add_argument("--json", action="store_true", help="print the answer as one line of JSON")
     inject.set_defaults(execute=execute, kind=None)
-    kinds = inject.add_subparsers(dest="kind", metavar="KIND", parser_class=type(inject), title="faults")
+    kinds = inject.add_subparsers(dest="kind", metavar="KIND", parser_class=Parser, title="faults")
     for kind in KINDS.values():
         _add_kind(kinds, kind)
 
 
 def execute(options: argparse.Namespace) -> None:
     """Do what the command line asks for and print the answer."""
+    if options.kind is not None and (options.list or options.status or options.clear is not None):
+        raise UsageError("inject: give a fault, --status, --clear or --list, one of them")
     if options.list:
         print(json.dumps(_catalogue()) if options.json else _listed())
         return
@@ -77,7 +77,7 @@ def ask(path: Path, request: Mapping[str, object]) -> dict[str, Any]:
     return answer
 
 
-def _add_kind(kinds: argparse._SubParsersAction[Any], kind: Kind) -> None:
+def _add_kind(kinds: Commands, kind: Kind) -> None:
     parser = kinds.add_parser(kind.name, help=kind.meaning, description=kind.meaning, allow_abbrev=False)
     for parameter in kind.parameters:
         parser.add_argument(

@@ -30,7 +30,7 @@ BACKLOG = 16  # callers between two steps
 MAX_REQUESTS = 8  # of one client in one step
 MAX_ANSWERS = 65_536  # bytes: a client who has not read so many is answered no more
 MAX_PATH = 107  # what a Unix socket's address holds
-MAX_FOR_S = 1e9
+MAX_FOR_S = 1_000_000_000
 
 _OVER = "the run is over, and only its output is kept for a while"
 
@@ -181,7 +181,7 @@ class Control:
         if not isinstance(parameters, dict) or "kind" in parameters:
             return _refusal("parameters: give an object of the fault's own keys")
         if for_s is not None and (isinstance(for_s, bool) or not isinstance(for_s, int | float) or not _lasts(for_s)):
-            return _refusal("for_s: give a number of seconds above 0")
+            return _refusal(f"for_s: give a number of seconds above 0, {MAX_FOR_S} at most")
         try:
             table = {"kind": request.get("kind"), **parameters}
             fault = catalogue.read(table, "inject", cells=self._cells, modules=self._modules)

@@ -8,6 +8,7 @@ Value = float | int | bool | str | tuple[int, ...]
 
 MAX_IDS = 64
 MAX_ID = 0x7FF
+LONGEST_WHOLE = 64  # signs of a whole number's word: Python shows no number of some thousand digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Number:
     def from_text(self, text: str) -> object:
         """The value that a command line means; text that is no number is returned as it is, for `read` to refuse."""
         try:
-            return int(text, 0) if self.whole else float(text)
+            return _whole(text) if self.whole else float(text)
         except ValueError:
             return text
 
@@ -135,13 +136,19 @@ class Identifiers:
     def from_text(self, text: str) -> object:
         """Numbers between commas, hexadecimal behind 0x; what is no number is refused by `read`."""
         try:
-            return [int(each, 0) for each in text.split(",") if each]
+            return [_whole(each) for each in text.split(",") if each]
         except ValueError:
             return text
 
     def allowed(self) -> str:
         """What may be given, in words."""
         return f"a list of at most {MAX_IDS} different identifiers from 0 to 0x7FF"
+
+
+def _whole(word: str) -> int:
+    if len(word) > LONGEST_WHOLE:
+        raise ValueError
+    return int(word, 0)
 
 
 Parameter = Number | Choice | Flag | Text | Identifiers

@@ -20,7 +20,7 @@ def file_output(path: str, interface: str, start_us: int = 0, completed: Complet
     """
     if not _NAME.fullmatch(interface):
         raise UsageError(f"--channel {interface!r}: the name in a log is of 1 to 64 printable ASCII signs, no blanks")
-    if path == STDOUT or Path(path).suffix not in (".asc", ".blf"):
+    if path == STDOUT or Path(path).suffix.lower() not in (".asc", ".blf"):
         return CandumpLog(path, interface, start_us, completed)
     # python-can costs 27 MB and a tenth of a second; a candump log does without.
     from firmware_sim.outputs.python_can_files import PythonCanFile

@@ -39,7 +39,7 @@ class PythonCanFile(LogFile):
     def open(self) -> str:
         """Create or empty the file."""
         try:
-            self._writer = self._blf() if Path(self._path).suffix == ".blf" else self._asc()
+            self._writer = self._blf() if Path(self._path).suffix.lower() == ".blf" else self._asc()
         except OSError as problem:
             raise self._failed(problem) from problem
         return f"writing {self._path}"

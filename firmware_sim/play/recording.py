@@ -29,6 +29,8 @@ _HEX_ID = re.compile(r"[0-9A-Fa-f]{1,8}")
 _TRAILING_NUMBER = re.compile(r"(\d{1,4})$")
 EXTENDED_LIMIT = 1 << 29
 STANDARD_LIMIT = 1 << 11
+TIME_LIMIT_US = 10**18  # thirty thousand years, and as much as a candump line can say
+BUS_LIMIT = 10**4
 
 
 class RecordedFrame(NamedTuple):
@@ -122,10 +124,12 @@ def _gvret_parser(columns: list[str]) -> Parse:
             raise ValueError("time, bus or length is not a number")
         if not _HEX_ID.fullmatch(cells[ident]) or cells[extended] not in ("true", "false"):
             raise ValueError("identifier or its kind is malformed")
-        count = int(cells[length])
+        time_us, number, count = int(cells[time]), int(cells[bus]), int(cells[length])
+        if time_us >= TIME_LIMIT_US or number >= BUS_LIMIT:
+            raise ValueError("a time or a bus that no recording has")
         payload = _payload(cells[first : first + count], count)
         frame = _frame(int(cells[ident], 16), cells[extended] == "true", payload, False, None)
-        return RecordedFrame(int(cells[time]), int(cells[bus]), frame)
+        return RecordedFrame(time_us, number, frame)
 
     return parse
 

@@ -59,6 +59,7 @@ def load(path: Path) -> Scenario:
         raise ConfigurationError(f"{path}: more than {MAX_BYTES >> 20} MiB: this is no scenario")
     try:
         values = tomllib.loads(content.decode())
+        _check_wholes(values)
     except (ValueError, RecursionError) as problem:  # not TOML, not UTF-8, a number of 5,000 digits, 5,000 brackets
         raise ConfigurationError(f"{path}: not TOML: {problem}") from None
     _root_logs(values, path.resolve().parent)
@@ -71,6 +72,19 @@ def load(path: Path) -> Scenario:
         raise ConfigurationError(f"{path}: {complaint}")
     _check_faults(scenario, path)
     return scenario
+
+
+def _check_wholes(values: dict[str, Any]) -> None:
+    """ValueError for a whole number that TOML does not promise to hold: some are too long even to be shown."""
+    waiting: list[object] = [values]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise ValueError("a whole number of more than 64 bits")
 
 
 def _root_logs(values: dict[str, Any], folder: Path) -> None:

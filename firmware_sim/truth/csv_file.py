@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ class CsvFile:
 
     def __init__(self, path: Path, table: Sequence[Column]) -> None:
         self._path, self._lines = path, [",".join(column.name for column in table) + "\n"]
+        self._length, self._broken = 0, False
         try:
             # Unbuffered, for whole batches are written, and so that nothing is left to fail when it is closed.
             self._file = path.open("wb", buffering=0)
@@ -30,7 +32,9 @@ class CsvFile:
             raise InputOutputError(f"{path}: {problem.strerror}") from None
 
     def add(self, values: Sequence[Value]) -> None:
-        """Take one row."""
+        """Take one row; none any more once it is broken, which was said then."""
+        if self._broken:
+            return
         self._lines.append(",".join(map(written, values)) + "\n")
         if len(self._lines) >= BATCH:
             self._hand_over()
@@ -38,15 +42,22 @@ class CsvFile:
     def close(self) -> None:
         """Write the rest."""
         try:
-            self._hand_over()
+            if not self._broken:
+                self._hand_over()
         finally:
             self._file.close()
 
     def _hand_over(self) -> None:
-        left = "".join(self._lines).encode("ascii")
+        batch = "".join(self._lines).encode("ascii")
+        taken = 0
         try:
-            while left:
-                left = left[self._file.write(left) :]
+            while taken < len(batch):
+                taken += self._file.write(batch[taken:])
         except OSError as problem:
+            self._broken = True
+            whole = self._length + batch.rfind(b"\n", 0, taken) + 1
+            with contextlib.suppress(OSError):  # a device has no length
+                self._file.truncate(whole)
             raise InputOutputError(f"{self._path}: {problem.strerror}") from None
+        self._length += taken
         self._lines.clear()

@@ -21,7 +21,8 @@ class Endpoint:
     """One BMS's diagnostics. `report` says what it knows now; `reset` makes it boot again, its counters kept;
     `clear` makes it forget its alerts, as the service that clears trouble codes asks for.
 
-    A BMS that sleeps or boots is deaf, and has forgotten its session when it is back.
+    A BMS that sleeps or boots is deaf, and has forgotten its session when it is back; one that comes back as another
+    board, or with less on its counters, has lost its trouble codes with its memory.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Endpoint:
         self._wanted = frozenset({addresses.request, addresses.functional})
         self._server = Server(TroubleCodes(frozenset(rule.number for rule in RULES)), clear)
         self._awake = False
+        self._board, self._charged_kwh = "", 0.0
         self._resetting = False
         self._observe_us = 0
         self.requests = 0
@@ -88,8 +90,11 @@ class Endpoint:
 
     def _is_awake(self, report: BmsReport) -> bool:
         if report.awake and not self._awake:
-            self._server.boot()
-        if not report.awake:
+            another = report.identity.board_serial != self._board
+            self._server.boot(memory_lost=another or report.charged_kwh < self._charged_kwh)
+        if report.awake:
+            self._board, self._charged_kwh = report.identity.board_serial, report.charged_kwh
+        else:
             self._transport.reset()
             self._resetting = False
         self._awake = report.awake

@@ -89,9 +89,11 @@ class Server:
         """Whether an answer is owed that `due` will give."""
         return self._pending is not None
 
-    def boot(self) -> None:
+    def boot(self, *, memory_lost: bool = False) -> None:
         """The BMS has booted or woken: the default session, nothing owed, a new operation cycle."""
         self.session, self._pending = Session.DEFAULT, None
+        if memory_lost:
+            self.troubles.clear(trouble_codes.ALL_GROUPS)
         self.troubles.begin_cycle()
 
     def ask(self, request: bytes, report: BmsReport, now_us: int, *, functional: bool = False) -> Reply:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.bms.alerts import CURRENT_WARNINGS, RULES_OF, AlertMonitor, Opens, Vitals
+from firmware_sim.bms.alerts import RULES_OF, STORE_RULES, AlertMonitor, Opens, Vitals
 from firmware_sim.bms.contactors import Stage
 from firmware_sim.car.demand import Mode
 from firmware_sim.cells.chemistry import CHEMISTRIES
@@ -116,7 +116,7 @@ def test_a_spike_shorter_than_the_debounce_raises_nothing():
 
 @pytest.mark.parametrize(("inward", "number"), [(True, 201), (False, 202)])
 def test_a_store_warns_of_a_current_that_stays_beyond_its_limit_and_not_of_one_that_follows_it(inward, number):
-    monitor = AlertMonitor(CURRENT_WARNINGS)
+    monitor = AlertMonitor(STORE_RULES)
     for tenth in range(600):
         monitor.step(HEALTHY._replace(over_limit_c=0.05 if tenth % 20 else 0.1, inward=inward), 0.1)
         assert not monitor.active

@@ -99,6 +99,9 @@ def test_standard_output_carries_frames_only(capsys):
         (["inject", "--control", "x", "board-swapped", "--for", "10"], 64, "board-swapped happens in a moment"),
         (["inject", "--control", "x", "board-swapped", "--for", "10"], 64, "see packseal-sim inject --help"),
         (["inject", "--control", "x", "soc-frozen", "--ohm", "10"], 64, "see packseal-sim inject --help"),
+        (["inject", "--control", "x", "--status", "soc-frozen"], 64, "a fault, --status, --clear or --list"),
+        (["inject", "--clear", "all", "soc-frozen"], 64, "a fault, --status, --clear or --list"),
+        (["inject", "--list", "soc-frozen"], 64, "a fault, --status, --clear or --list"),
         (["run", "--cells", "109", "--duration", "1", "--out", "-"], 78, "1 to 108"),
         (["run", "--ambient", "nan", "--duration", "1", "--out", "-"], 78, "ambient"),
         (["run", "--interface", "no-such", "--channel", "x"], 69, "no-such"),
@@ -145,10 +148,11 @@ def test_every_help_ends_with_examples_that_parse(command, capsys):
         parser().parse_args(words[1:])
 
 
-@pytest.mark.parametrize("suffix", ["log", "asc", "blf"])
+@pytest.mark.parametrize("suffix", ["log", "asc", "blf", "ASC", "Blf"])
 def test_the_last_second_of_the_last_year_can_be_written_in_every_format(suffix, tmp_path, capsys):
     assert datetime.datetime(2201, 1, 1, tzinfo=datetime.UTC).timestamp() == AFTER_UNIX_S
-    simulate(tmp_path, "--duration", "3", "--start", str(AFTER_UNIX_S - 1), name=f"x.{suffix}")
+    log = simulate(tmp_path, "--duration", "3", "--start", str(AFTER_UNIX_S - 1), name=f"x.{suffix}")
+    assert log.read_bytes()[:4] == {"log": b"(728", "asc": b"date", "blf": b"LOGG"}[suffix.lower()]
 
 
 def test_a_duration_shorter_than_any_step_is_an_end_and_not_none(tmp_path, capsys):

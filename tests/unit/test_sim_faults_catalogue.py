@@ -94,6 +94,14 @@ def test_what_cannot_be_is_one_line_that_names_place_key_and_what_is_allowed(tab
     assert refused.value.exit_code == 78
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"), [("weak-cell", {"cell": "0x" + "F" * 5_000}), ("frames-dropped", {"ids": "1,0x" + "F" * 5_000})]
+)
+def test_a_number_that_is_longer_than_any_is_refused_like_others(kind, words):
+    with pytest.raises(ConfigurationError, match=r"'.{30,}\.\.\. is not a"):
+        catalogue.read_text(kind, words, "x")
+
+
 values = (
     st.none()
     | st.booleans()

@@ -89,6 +89,7 @@ def test_what_is_active_is_told_and_can_be_cleared():
         (b'{"do":"inject","kind":"frames-dropped","parameters":[]}', "parameters: give an object"),
         (b'{"do":"inject","kind":"bus-off","parameters":{"kind":"soc-frozen"}}', "parameters: give an object"),
         (b'{"do":"inject","kind":"bus-off","for_s":0}', "for_s: give a number of seconds above 0"),
+        (b'{"do":"inject","kind":"bus-off","for_s":1e10}', "a number of seconds above 0, 1000000000 at most"),
         (b'{"do":"inject","kind":"bus-off","for_s":NaN}', "for_s: give a number"),
         (b'{"do":"inject","kind":"bus-off","for_s":true}', "for_s: give a number"),
         (b'{"do":"inject","kind":"bms-reset","for_s":3}', "bms-reset happens in a moment and has no duration"),

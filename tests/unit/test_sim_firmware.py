@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from firmware_sim.bms.contactors import Stage
-from firmware_sim.bms.firmware import Bms
+from firmware_sim.bms.firmware import BOARDS_KEPT, Bms
 from firmware_sim.bms.identity import Identity
 from firmware_sim.bms.power import BOOT_S, LOOK_S, SLEEP_AFTER_S, WAKE_EVERY_S
 from firmware_sim.bms.sensors import ERRORS
@@ -24,18 +24,16 @@ def driven(seconds: float = 2.0, **other) -> tuple[BenchPack, Bms]:
     return pack, bms
 
 
-def test_the_slow_task_falls_on_whole_tenths_of_a_second_and_says_so_before():
+def test_the_slow_task_falls_on_whole_tenths_of_a_second_and_the_step_says_so():
     pack = BenchPack.of()
     bms, at = firmware(pack), []
     for step in range(1, 101):
-        due, scan = bms.slow_due(0.01), bms.report().scan
-        assert bms.step(pack.truth(), Mode.PARKED, 0.01) is due
-        assert bms.report().scan - scan == due
-        if due:
+        scan = bms.report().scan
+        slow = bms.step(pack.truth(), Mode.PARKED, 0.01)
+        assert bms.report().scan - scan == slow
+        if slow:
             at.append(step)
     assert at == list(range(10, 101, 10))
-    assert bms.slow_due(0.1)
-    assert bms.slow_due(60.0)
 
 
 def test_the_slow_task_keeps_its_tenths_through_sleep_and_reset():
@@ -327,6 +325,19 @@ def test_a_board_that_comes_back_into_its_pack_goes_on_counting_where_it_was():
     assert report.identity == before.identity
     assert report.discharged_kwh == pytest.approx(before.discharged_kwh, abs=1e-4)
     assert np.allclose(report.temperatures_c, before.temperatures_c, atol=0.5)
+
+
+def test_of_many_boards_that_have_been_in_a_pack_the_last_ones_are_remembered():
+    _, bms = driven()
+    counted = bms.counters
+    for number in range(2 * BOARDS_KEPT):
+        bms.swap_board(f"BOARD-{number}")
+        bms.counters.resets = 1_000 + number
+    assert len(bms._boards) == BOARDS_KEPT
+    bms.swap_board(f"BOARD-{BOARDS_KEPT}")
+    assert bms.counters.resets == 1_000 + BOARDS_KEPT
+    bms.swap_board(Identity().board_serial)
+    assert bms.counters is not counted
 
 
 def test_a_stuck_thermistor_is_believed():

@@ -10,10 +10,12 @@ from firmware_sim.bms.judgement import Judgement
 from firmware_sim.bms.limits import CAR, STORAGE, Limits
 from firmware_sim.bms.report import Charge
 from firmware_sim.bus.pylontech import messages
+from firmware_sim.car.demand import Mode
 from firmware_sim.cells.chemistry import CHEMISTRIES
 from firmware_sim.cells.spec import PackSpec
 from firmware_sim.simulated_pack import SimulatedPack
 from packseal.shipped import config_dir
+from tests.bench_pack import BenchPack, firmware
 
 LIMITS = Limits(discharge_kw=5.0, regen_kw=5.0, charge_a=37.0, discharge_a=74.0, min_volts=46.0, max_volts=53.2)
 
@@ -60,11 +62,14 @@ def test_the_frames_are_those_computed_by_hand(plain):
         ({17}, 0.0, "02 00 00 00"),
         ({18}, 0.0, "04 00 00 00"),
         ({19}, 0.0, "08 00 00 00"),
-        ({22, 202}, -80.0, "80 00 80 00"),
-        ({22, 201}, 40.0, "00 01 00 01"),
+        ({22, 204, 202}, -80.0, "80 00 80 00"),
+        ({22, 203, 201}, 40.0, "00 01 00 01"),
+        ({22, 203}, 0.0, "00 01 00 00"),
         ({202}, -76.0, "00 00 80 00"),
         ({201}, 38.0, "00 00 00 01"),
         ({166}, 0.0, "00 08 00 00"),
+        ({35, 151}, 0.0, "00 08 00 08"),
+        ({35}, 0.0, "00 00 00 08"),
         ({138}, 0.0, "00 00 02 00"),
         ({137}, 0.0, "00 00 04 00"),
         ({136}, 0.0, "00 00 08 00"),
@@ -96,6 +101,19 @@ def test_the_pack_asks_for_charge_and_forbids_what_would_harm_it(plain, changes,
 def test_a_current_at_its_limit_or_a_little_beyond_it_is_no_warning(plain):
     for current_a in (37.0, 37.5, -74.0, -74.5):
         assert payloads(plain._replace(current_a=current_a))[0x359][:4] == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "current_a", "expected"), [(Mode.CHARGE_AC, 90.0, "00 01 00 00"), (Mode.LOAD, -190.0, "80 00 00 00")]
+)
+def test_a_protection_tells_which_way_the_current_went_after_it_has_ended_it(mode, current_a, expected):
+    bench = BenchPack.of(15, capacity_ah=100.0, chemistry=CHEMISTRIES["LFP"])
+    bms = firmware(bench, rated_ah=100.0, rating=STORAGE, sleeps=False)
+    bench.live(bms, mode, 2.0, current_a)
+    told = set()
+    bench.live(bms, mode, 2.0, current_a, see=lambda report: told.add(payloads(report)[0x359][:4]))
+    assert bench.current_a == 0.0
+    assert told == {bytes.fromhex(expected)}
 
 
 def test_only_a_store_warns_of_its_current():

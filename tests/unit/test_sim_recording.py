@@ -87,6 +87,9 @@ def test_corrupt_lines_are_counted_named_and_skipped(tmp_path):
         "1,00000923,false,0,1,00",
         "1,20000000,true,0,1,00",
         "1,00000123,false,0,2, 0,00",
+        "1000000000000000000,00000123,false,0,1,00",
+        "9" * 400 + ",00000123,false,0,1,00",
+        "1,00000123,false," + "9" * 400 + ",1,00",
     ],
 )
 def test_a_corrupt_gvret_row_is_counted_and_skipped(tmp_path, row):

@@ -169,6 +169,21 @@ def test_a_disk_that_is_full_in_the_middle_or_at_the_end_is_one_line_and_leaves_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("duration", ["1", "40"])
+def test_a_disk_that_is_full_leaves_whole_lines_of_a_csv(duration, tmp_path):
+    truth = ["--truth", str(tmp_path / "t.csv"), "--truth-period", "0.01"]
+    words = [sys.executable, "-c", FULL.replace("8_192", "70_000"), "run", "--duration", duration, "--out", "/dev/null"]
+    done = subprocess.run([*words, *truth], capture_output=True, text=True, check=False)
+    _, complaint = done.stderr.splitlines()
+    assert (done.returncode, complaint) == (74, f"packseal-sim: {tmp_path / 't.csv'}: File too large")
+    text = (tmp_path / "t.csv").read_text()
+    assert text.endswith("\n")
+    assert len({line.count(",") for line in text.splitlines()}) == 1
+    assert [float(row["time_s"]) for row in rows(tmp_path / "t.csv")] == [
+        at / 100 for at in range(text.count("\n") - 1)
+    ]
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 def test_a_folder_in_the_files_place_is_seen_before_anything_is_simulated(tmp_path, name):
     (tmp_path / name).mkdir()

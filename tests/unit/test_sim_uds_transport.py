@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from dataclasses import replace
 
 import isotp
 import pytest
@@ -222,6 +223,26 @@ def test_an_alert_between_two_requests_is_remembered():
     unit.due()
     unit.hear("03 19 01 08")
     assert unit.said() == ["612 06 59 01 2B 01 00 01 00"]
+
+
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        ({"resets": REPORT.resets + 1}, "612 07 59 02 2B 1A 11 00 28"),
+        ({"charged_kwh": 0.0, "resets": 1}, "612 03 59 02 2B 00 00 00 00"),
+        ({"identity": replace(REPORT.identity, board_serial="OTHER")}, "612 03 59 02 2B 00 00 00 00"),
+    ],
+)
+def test_trouble_codes_are_gone_with_the_memory_that_held_them_and_outlive_a_plain_reset(change, codes):
+    unit = Unit()
+    unit.report = BIG._replace(alerts=frozenset({17}))
+    unit.due()
+    for report in (BIG._replace(awake=False, **change), BIG._replace(**change)):
+        unit.now_us += OBSERVE_US
+        unit.report = report
+        unit.due()
+    unit.hear("03 19 02 FF 00 00 00 00")
+    assert unit.due() == [codes]
 
 
 def test_a_flood_of_requests_costs_a_bounded_memory():
