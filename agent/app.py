@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent import wrapping_key
 from agent.capture import Capture
 from agent.chain_state import ChainState
 from agent.clock import RecordedClock, SystemClock
-from agent.config import AgentConfig, PackTable
+from agent.config import AgentConfig, SourceTable
 from agent.courier import Courier
 from agent.engine import Engine, Station
 from agent.errors import ConfigError
@@ -30,17 +31,18 @@ from agent.recorder import FIRST_START, REPLAY, RESTARTED, STORE_REPLACED, Polic
 from agent.replay import Replay, Replayed
 from agent.seal import Binding, Sealer
 from agent.sources.recorded import RecordedSource
-from agent.sources.source import boottime_us
+from agent.sources.source import Source, boottime_us
 from evidence.chain import ChainHead
 from evidence.keys import NamedKey, SigningKey
 from evidence.names import Registrar
 from evidence.statement import MAX_EPOCH, Seen
 from link.connection import Connection
-from link.endpoint import Tls, parse_url
+from link.endpoint import Endpoint, Tls, parse_url
 from link.errors import LinkError
 from link.events import Will
 from link.presence import Presence
 from link.topics import state
+from packseal.service_manager import ServiceManager
 from packseal.version import __version__
 
 SESSION_EXPIRY_S = 24 * 3600
@@ -62,23 +64,9 @@ class _Parts:
         self, packs: Sequence[str], inbox: queue.SimpleQueue[Any], checkpoint_seen: Callable[[Seen], None]
     ) -> Courier:
         """The link to the configured broker, and who carries over it: also what the outbox holds of other packs."""
-        broker, gateway = self.config.broker, self.config.gateway
-        tls = Tls(broker.ca, broker.certificate, broker.key) if broker.ca or broker.certificate or broker.key else None
-        try:
-            endpoint = parse_url(
-                broker.url,
-                client_id=f"packseal-agent-{gateway}",
-                password_file=broker.password_file,
-                tls=tls,
-                keepalive_s=broker.keepalive_s,
-                protocol=broker.protocol,
-                session_expiry_s=SESSION_EXPIRY_S,
-            )
-            endpoint.check()
-        except LinkError as problem:
-            raise ConfigError(f"[broker]: {problem}") from None
+        gateway = self.config.gateway
         connection = Connection(
-            endpoint,
+            endpoint(self.config),
             will_for=lambda birth: Will(state(gateway), Presence("lost", birth).payload()),
             first_birth=self.first_birth,
             events=inbox,
@@ -127,30 +115,30 @@ class _Parts:
         return recorder, RESTARTED if known else FIRST_START
 
     def profile(self, name: str) -> Profile:
-        """A compiled profile by name, from the configured, the system's or the shipped folder."""
-        first = [self.config.profile_dir] if self.config.profile_dir else []
-        if first and not first[0].is_dir():
-            raise ConfigError(f"profile_dir: {first[0]} is no folder; make it, or leave the key out")
-        return load_profile(name, profile_directories(first), self.config.state_dir / "profiles")
+        """A compiled profile by name."""
+        return profile(self.config, name)
 
 
 def run(config: AgentConfig) -> None:
     """Capture, seal and carry until SIGTERM or SIGINT."""
     if not config.pack:
         raise ConfigError("no [[pack]] in the configuration: nothing to listen to")
+    service = ServiceManager.from_environment()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     stations: dict[str, Station] = {}
     clock = SystemClock()
     with _opened(config) as parts:
         packs = [table.id for table in config.pack]
         courier = parts.courier(packs, inbox, lambda seen: engine.checkpoint_seen(seen))  # noqa: PLW0108 - the engine comes after its courier
-        engine = Engine(inbox, parts.outbox, courier, clock, stations, config.segment.seconds)
+        engine = Engine(inbox, parts.outbox, courier, clock, stations, config.segment.seconds, service)
         # Whatever the operator got wrong shows before the first signature: a restart loop must not fill the chain.
         profiles = [parts.profile(table.profile) for table in config.pack]
         for pack in packs:
             parts.chain(pack)
-        for table, profile in zip(config.pack, profiles, strict=True):
-            stations[table.id] = _station(parts, table, profile, clock, inbox)
+        sources = [source(table.source, profile) for table, profile in zip(config.pack, profiles, strict=True)]
+        for table, profile, bus in zip(config.pack, profiles, sources, strict=True):
+            capture = Capture(table.id, bus, inbox.put, boottime_us)
+            stations[table.id] = _station(parts, table.id, profile, clock, capture)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda _number, _frame: engine.stop())
         _LOG.info("sealing %d packs as %s for %s", len(stations), config.gateway, parts.ledger.name)
@@ -178,12 +166,15 @@ def replay(
 
 def keystore(config: AgentConfig) -> Keystore:
     """The configured folder of keys."""
-    return Keystore(config.state_dir / "keys", Registrar(config.registrar), config.gateway)
+    setting = config.keys.wrapping_key
+    folder = config.state_dir / "keys"
+    return Keystore(folder, Registrar(config.registrar), config.gateway, lambda: wrapping_key.fetch(setting))
 
 
 @contextlib.contextmanager
 def _opened(config: AgentConfig) -> Iterator[_Parts]:
     keys = keystore(config)
+    keys.unlock()  # a damaged store asks which keys can speak: none can without it, and that would be believed
     with contextlib.closing(Outbox(config.state_dir, keys.speakers())) as outbox:
         if outbox.quarantined is not None:
             _LOG.error(
@@ -200,17 +191,56 @@ def _opened(config: AgentConfig) -> Iterator[_Parts]:
         )
 
 
-def _station(
-    parts: _Parts, table: PackTable, profile: Profile, clock: SystemClock, inbox: queue.SimpleQueue[Any]
-) -> Station:
+def _station(parts: _Parts, pack: str, profile: Profile, clock: SystemClock, capture: Capture) -> Station:
     """One pack, its epoch opened and kept, ready to capture."""
-    # python-can is imported for live buses only: a replay and the key commands start without it.
+    recorder, reason = parts.recorder(pack, profile, replay=False)
+    others = parts.outbox.other_chains(pack, parts.keystore.load(pack).kid)
+    opened = recorder.start(clock.read(), __version__, reason, others)
+    parts.outbox.add(pack, opened.sealed)
+    return Station(pack, capture, recorder, LiveLine(profile))
+
+
+def source(table: SourceTable, profile: Profile) -> Source:
+    """The bus as configured: SocketCAN is listened to by ourselves, everything else through python-can."""
+    if table.interface == "socketcan":
+        from agent.sources.socketcan import SocketCanSource
+
+        if table.options:
+            raise ConfigError(
+                "pack.source.options: are for python-can; with socketcan, set the interface up instead (systemd/80-can.network)"
+            )
+        return SocketCanSource(table.channel, [(message.id, message.extended) for message in profile.messages])
+    # python-can is imported where it is needed only: it would stay in memory for as long as the service runs.
     from agent.sources.python_can import LiveSource
 
-    recorder, reason = parts.recorder(table.id, profile, replay=False)
-    others = parts.outbox.other_chains(table.id, parts.keystore.load(table.id).kid)
-    opened = recorder.start(clock.read(), __version__, reason, others)
-    parts.outbox.add(table.id, opened.sealed)
-    source = LiveSource(table.source.interface, table.source.channel, table.source.bitrate, dict(table.source.options))
-    capture = Capture(table.id, source, inbox.put, boottime_us)
-    return Station(table.id, capture, recorder, LiveLine(profile))
+    return LiveSource(table.interface, table.channel, table.bitrate, dict(table.options))
+
+
+def endpoint(config: AgentConfig) -> Endpoint:
+    """The configured broker; ConfigError for what would otherwise fail at each connection."""
+    broker = config.broker
+    tls = Tls(broker.ca, broker.certificate, broker.key) if broker.ca or broker.certificate or broker.key else None
+    try:
+        made = parse_url(
+            broker.url,
+            client_id=f"packseal-agent-{config.gateway}",
+            password_file=broker.password_file,
+            tls=tls,
+            keepalive_s=broker.keepalive_s,
+            protocol=broker.protocol,
+            session_expiry_s=SESSION_EXPIRY_S,
+        )
+        made.check()
+    except LinkError as problem:
+        raise ConfigError(f"[broker]: {problem}") from None
+    return made
+
+
+def profile(config: AgentConfig, name: str) -> Profile:
+    """A compiled profile by name, from the configured, the system's or the shipped folder."""
+    first = [config.profile_dir] if config.profile_dir else []
+    if first and not first[0].is_dir():
+        raise ConfigError(f"profile_dir: {first[0]} is no folder; make it, or leave the key out")
+    # A state folder that is missing is not for a cache to make, with whoever's rights this runs.
+    cache = config.state_dir / "profiles" if config.state_dir.is_dir() else None
+    return load_profile(name, profile_directories(first), cache)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
-from agent import app, config
+from agent import app, checkup, config
 from agent.errors import AgentError
-from packseal.program import FAILED, UNAVAILABLE, Parser, run
+from agent.keystore import Keystore
+from agent.selftest import Finding, Result
+from packseal.program import FAILED, UNAVAILABLE, Parser, printable, run
 from packseal.version import __version__
 
 _EXAMPLES = """examples:
@@ -19,6 +23,7 @@ _EXAMPLES = """examples:
   packseal-agent run --config agent.toml
   packseal-agent replay --config agent.toml --profile kona-ev --pack pack-0001 --bus-number 0 drive.csv
 """
+_COLOURS: Final[dict[Result, str]] = {"ok": "\x1b[32m", "warn": "\x1b[33m", "FAIL": "\x1b[31m"}
 
 
 class NotProven(AgentError):
@@ -33,6 +38,14 @@ class Refused(AgentError):
     exit_code = FAILED
 
 
+class SelftestFailed(AgentError):
+    """Something that the agent needs is not as it must be."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def main() -> int:
     """Entry point of packseal-agent."""
     return run("packseal-agent", _main)
@@ -45,6 +58,8 @@ def _main() -> int:
         format="packseal-agent: %(message)s",
         level=logging.DEBUG if arguments.verbose else logging.INFO,
     )
+    if arguments.command == "selftest":
+        return _selftest(arguments)
     settings = config.load(arguments.config)
     match arguments.command:
         case "run":
@@ -74,6 +89,24 @@ def _replay(settings: config.AgentConfig, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _selftest(arguments: argparse.Namespace) -> int:
+    """Say each finding as it is found; the exit code is that of the first failure's kind."""
+    found: list[Finding] = []
+    colours = _COLOURS if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else {}
+    for each in checkup.findings(arguments.config, require_broker=arguments.require_broker):
+        found.append(each)
+        if not arguments.json:
+            on, off = (colours[each.result], "\x1b[0m") if colours else ("", "")
+            print(f"{on}{each.result:4}{off} {printable(str(each))}", flush=True)
+    if arguments.json:
+        rows = [{"name": each.name, "result": each.result, "what": each.what, "cure": each.cure} for each in found]
+        print(json.dumps(rows))
+    failures = [each for each in found if each.result == "FAIL"]
+    if failures:
+        raise SelftestFailed(f"{len(failures)} of {len(found)} checks failed", failures[0].exit_code)
+    return 0
+
+
 def _keys(settings: config.AgentConfig, arguments: argparse.Namespace) -> int:
     store = app.keystore(settings)
     match arguments.keys_command:
@@ -83,10 +116,33 @@ def _keys(settings: config.AgentConfig, arguments: argparse.Namespace) -> int:
         case "show":
             shown = store.show(arguments.pack)
             print(json.dumps({"pack": arguments.pack, "key": str(shown)}) if arguments.json else shown)
+        case "seal":
+            _seal(store, arguments)
         case _:
-            rows = [{"pack": each.pack, "key": str(store.show(each.pack))} for each in store.list()]
+            rows = [
+                {
+                    "pack": each.pack,
+                    "key": str(store.show(each.pack, plain=True)),
+                    "sealed": store.sealed(each.pack),
+                }
+                for each in store.list()
+            ]
             print(json.dumps(rows) if arguments.json else "\n".join(f"{row['pack']}  {row['key']}" for row in rows))
     return 0
+
+
+def _seal(store: Keystore, arguments: argparse.Namespace) -> None:
+    packs = [arguments.pack] if arguments.pack else [each.pack for each in store.list()]
+    now = [pack for pack in packs if store.seal(pack)]
+    if arguments.json:
+        print(json.dumps({"sealed": now, "already": [pack for pack in packs if pack not in now]}))
+        return
+    for pack in packs:
+        print(f"{pack}: {'sealed' if pack in now else 'was sealed already'}")
+    if now:
+        print(
+            "Overwriting does not erase flash memory: copies of the plain files may remain that only new keys make worthless."
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +167,14 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--timeout", type=float, default=60.0, metavar="S", help="wait so long for proofs (default 60)")
     replay.add_argument("--json", action="store_true", help="print the result as JSON")
     replay.add_argument("recording", nargs="+", type=Path, help="candump .log, .asc, .blf or GVRET .csv files")
+    selftest = _command(
+        commands,
+        "selftest",
+        "check everything that the agent needs, beside a running one too",
+        "packseal-agent selftest --config agent.toml",
+    )
+    selftest.add_argument("--require-broker", action="store_true", help="fail if the broker cannot be reached")
+    selftest.add_argument("--json", action="store_true", help="print the findings as JSON")
     keys = commands.add_parser(
         "keys",
         help="make and show keys",
@@ -122,6 +186,14 @@ def _parser() -> argparse.ArgumentParser:
         each = _command(keys_commands, name, text, f"packseal-agent keys {name} pack-0001")
         each.add_argument("pack", help="pack id")
         each.add_argument("--json", action="store_true", help="print as JSON")
+    sealing = _command(
+        keys_commands,
+        "seal",
+        "seal plain key files with the wrapping key",
+        "packseal-agent keys seal --config agent.toml",
+    )
+    sealing.add_argument("pack", nargs="?", help="pack id (default: all of this gateway)")
+    sealing.add_argument("--json", action="store_true", help="print as JSON")
     listing = _command(keys_commands, "list", "print all public keys", "packseal-agent keys list --json")
     listing.add_argument("--json", action="store_true", help="print as JSON")
     return parser

@@ -5,6 +5,7 @@ Only `cli` and `app` see it; everything else receives live objects.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -32,9 +33,14 @@ def _vkey(text: str) -> str:
 
 
 def _file(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("a path cannot contain a NUL")
+    _no_nul(str(path))
     return path
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a path cannot contain a NUL")
+    return text
 
 
 def _checked(check: Any, text: str) -> str:  # noqa: ANN401 - any of the parsers above
@@ -51,6 +57,12 @@ File = Annotated[Path, Field(strict=False), AfterValidator(_file)]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class KeysTable(_Table):
+    """[keys]: what the key files are sealed with: none, credential, or the path of a file."""
+
+    wrapping_key: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_nul)] = "none"
 
 
 class LedgerTable(_Table):
@@ -109,6 +121,7 @@ class AgentConfig(_Table):
     registrar: Annotated[str, AfterValidator(_registrar)]
     state_dir: File = Path("/var/lib/packseal/agent")
     profile_dir: File | None = None
+    keys: KeysTable = KeysTable()
     ledger: LedgerTable
     broker: BrokerTable = BrokerTable()
     uplink: UplinkTable = UplinkTable()
@@ -124,11 +137,18 @@ class AgentConfig(_Table):
         return packs
 
 
-def load(path: Path | None) -> AgentConfig:
-    """The configuration in `path`, or in the first of the usual places; ConfigError names file, key and cure."""
-    chosen = path or next((each for each in SEARCHED if each.exists()), None)
+def find(path: Path | None) -> Path:
+    """`path`, or the first of the usual places that is there; ConfigError if none is."""
+    # Path.exists would raise where the working folder is not ours to enter.
+    chosen = path or next((each for each in SEARCHED if os.path.exists(each)), None)  # noqa: PTH110
     if chosen is None:
         raise ConfigError(f"no configuration: give --config FILE or write {' or '.join(map(str, SEARCHED))}")
+    return chosen
+
+
+def load(path: Path | None) -> AgentConfig:
+    """The configuration in `path`, or in the first of the usual places; ConfigError names file, key and cure."""
+    chosen = find(path)
     try:
         values = tomllib.loads(chosen.read_text(encoding="utf-8"))
     except OSError as problem:
@@ -147,6 +167,8 @@ def _rooted(config: AgentConfig, folder: Path) -> dict[str, object]:
     update: dict[str, object] = {"state_dir": folder / config.state_dir}
     if config.profile_dir is not None:
         update["profile_dir"] = folder / config.profile_dir
+    if config.keys.wrapping_key not in ("none", "credential"):
+        update["keys"] = KeysTable(wrapping_key=str(folder / config.keys.wrapping_key))
     files = {name: getattr(config.broker, name) for name in ("password_file", "ca", "certificate", "key")}
     rooted = {name: folder / path for name, path in files.items() if path is not None}
     update["broker"] = config.broker.model_copy(update=rooted)

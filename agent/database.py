@@ -12,6 +12,7 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -232,6 +233,37 @@ class Database:
         except OSError as problem:
             raise StoreError(f"{folder}: {problem.strerror}") from None
         return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a look at a store found: how many statements it holds, and how many of them are neither proven nor refused."""
+
+    statements: int
+    pending: int
+
+
+def inspect(folder: Path) -> Inspected | None:
+    """Look at the store of an agent that may be running, without changing it; None if there is none yet. StoreError.
+
+    Without a write-ahead log beside it nobody uses it, and it is read as a file that does not change: SQLite would make one.
+    """
+    path = folder / _NAME
+    mode = "mode=ro" if path.with_name(f"{_NAME}-wal").exists() else "mode=ro&immutable=1"
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?{mode}", uri=True)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > max(int(script.stem) for script in _SCHEMAS.glob("[0-9]*.sql")):
+                raise StoreError(f"{path}: written by a newer packseal (schema {version}); install that again")
+            (statements,) = connection.execute("SELECT count(*) FROM statements").fetchone()
+            (pending,) = connection.execute("SELECT count(*) FROM statements WHERE state = 'pending'").fetchone()
+    except sqlite3.Error as problem:
+        raise StoreError(
+            f"{path}: {problem}; a start sets a damaged store aside and goes on: look at the disk"
+        ) from None
+    return Inspected(int(statements), int(pending))
 
 
 def _check_heads(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """The engine: one thread that takes what captures and link bring, keeps what becomes of it, and lets it go.
 
-The order is the promise: recorder, outbox, and only then the courier. A capture thread that dies takes the process down.
+The order is the promise: recorder, outbox, and only then the courier. A thread that dies takes the process down, and one
+that hangs keeps the service manager from being fed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from agent.courier import Courier
 from agent.errors import AgentError
 from agent.live import LiveLine
 from agent.outbox import Outbox
+from agent.pulse import Pulse
 from agent.reading import Reading
 from agent.recorder import INTERFACE_DOWN, STOPPED, Recorded, Recorder
+from agent.watchdog import Watchdog
 from evidence.bodies import Segment
 from evidence.statement import Seen
+from packseal.service_manager import ServiceManager
 
 HEALTH_EVERY_S: Final = 60.0
 END_S: Final = 4.0  # from the wish to stop to the end, whatever hangs: service managers kill soon after
@@ -48,6 +52,7 @@ class Station:
     outage_due_s: float = 0.0
     heard_us: int = 0
     bus: str = "closed"
+    missing: int = INTERFACE_DOWN
 
 
 @dataclass(slots=True)
@@ -60,6 +65,8 @@ class Engine:
     clock: SystemClock
     stations: Mapping[str, Station]
     segment_s: float
+    service: ServiceManager = field(default_factory=ServiceManager)
+    _pulse: Pulse = field(default_factory=lambda: Pulse("the engine"))
     _stopping: bool = False
     _stopped_s: float = 0.0
     _health_due_s: float = field(default_factory=time.monotonic)
@@ -80,22 +87,29 @@ class Engine:
 
     def run(self) -> None:
         """Capture, keep and carry until asked to stop; StoreError when nothing can be kept any more."""
+        watchdog = Watchdog(self.service, [self._pulse, *(each.capture.pulse for each in self.stations.values())])
         try:
             for station in self.stations.values():
                 station.capture.start()
             self.courier.connection.start()
+            watchdog.start()
+            self.service.ready()  # each epoch is open and kept: neither bus nor broker is waited for
             while not self._stopping:
                 for event in self._wait(0.5):
                     self._take(event)
                 self._housekeeping()
+                self._pulse.beat("carrying to the broker")
                 self.courier.pump(time.monotonic())
+            self.service.stopping()
             self._end()
         finally:
+            watchdog.stop()
             until = (self._stopped_s or time.monotonic()) + END_S
             self._end_captures(min(until, time.monotonic() + _HANDED_OVER_S))
             self.courier.connection.stop(max(0.1, until - time.monotonic() - _LINK_S))
 
     def _wait(self, timeout_s: float) -> list[Any]:
+        self._pulse.beat("waiting for events")
         try:
             events = [self.inbox.get(timeout=timeout_s)]
             events += [self.inbox.get_nowait() for _ in range(self.inbox.qsize())]
@@ -105,8 +119,10 @@ class Engine:
 
     def _take(self, event: Any) -> None:  # noqa: ANN401 - of captures or of the link
         if isinstance(event, CaptureEvent):
+            self._pulse.beat(f"taking what the bus of {event.pack} said")
             self._captured(event)
         else:
+            self._pulse.beat("taking and keeping what the link brought")
             self.courier.handle(event, time.monotonic())
 
     def _now(self) -> Reading:
@@ -135,21 +151,23 @@ class Engine:
                 for complaint in intake.complaints:
                     _LOG.warning("%s: %s", station.pack, complaint)
                 self._keep(station, station.recorder.captured(intake.frames, intake.malformed, until_us, now))
-            case Overflowed(count=count, start_us=start_us, end_us=end_us):
+            case Overflowed(count=count, start_us=start_us, end_us=end_us, gap=gap):
                 station.dropped += count
                 station.heard_us = end_us
                 _LOG.error("%s: could not keep up, %d frames dropped and signed for", station.pack, count)
-                self._keep(station, station.recorder.overflowed(count, start_us, end_us, now))
-            case CaptureLost(at_us=at_us, reason=reason):
+                self._keep(station, station.recorder.overflowed(count, start_us, end_us, now, gap))
+            case CaptureLost(at_us=at_us, reason=reason, gap=gap):
+                station.missing = gap
                 if station.bus != "down":
                     _LOG.error("%s: %s", station.pack, reason)
                     station.bus = "down"
                     station.outage_due_s = time.monotonic() + self.segment_s
-                    self._keep(station, station.recorder.interrupted(INTERFACE_DOWN, at_us, now))
+                    self._keep(station, station.recorder.interrupted(station.missing, at_us, now))
 
     def _keep(self, station: Station, recorded: Recorded) -> None:
         """The point of no return: durable here, and only afterwards visible to anybody."""
         if recorded.sealed:
+            self._pulse.beat(f"keeping what {station.pack} has sealed")
             self.outbox.add(station.pack, recorded.sealed)
             station.statements += len(recorded.sealed)
         station.windows += len(recorded.windows)
@@ -169,10 +187,20 @@ class Engine:
                 raise AgentError(f"{station.pack}: the capture thread has died: {station.capture.failure!r}")
             if station.bus == "down" and now_s >= station.outage_due_s:
                 station.outage_due_s = now_s + self.segment_s
-                self._keep(station, station.recorder.interrupted(INTERFACE_DOWN, now.boot_us, now))
+                self._keep(station, station.recorder.interrupted(station.missing, now.boot_us, now))
+        if not self.courier.connection.alive and not self._stopping:
+            raise AgentError("the link's thread has died")
         if now_s >= self._health_due_s:
             self._health_due_s = now_s + HEALTH_EVERY_S
             self.courier.health(self._health_line())
+        self.service.status(self._status_line)
+
+    def _status_line(self) -> str:
+        """One line for people who ask the service manager."""
+        buses = ", ".join(f"{each.pack} {each.bus}" for each in self.stations.values())
+        broker = "up" if self.courier.connection.is_up else "away"
+        count = f"{len(self.stations)} pack{'s' if len(self.stations) > 1 else ''}"
+        return f"{count}: {buses}; {self.outbox.waiting()} statements pending; broker {broker}"
 
     def _health_line(self) -> bytes:
         totals, carried = self.outbox.totals(), self.courier.carried
@@ -216,6 +244,7 @@ class Engine:
             end_us = station.heard_us if station.recorder.capturing else now.boot_us
             self._keep(station, station.recorder.stop(STOPPED, end_us, now))
         while time.monotonic() < began + _PROVEN_S and self.courier.connection.is_up and self._unfinished():
+            self._pulse.beat("carrying to the broker")
             self.courier.pump(time.monotonic())
             self._take_answers()
         self.courier.health(self._health_line())

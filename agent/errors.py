@@ -4,6 +4,7 @@ packseal.program.Failure
 └── AgentError
     ├── ConfigError         78  ours or the operator's: a file, key, profile or unit that cannot be used
     ├── SourceError         69  the world's: an adapter, bus or log file that is not there or went away
+    │   ├── BusOff          69  the controller's: it is there, but has left the bus after too many errors
     │   ├── RecordingError  65  the file's: it can be read, but it is not a recording that we know
     │   └── RecordingUnreadable  74  the disk's: the recording cannot be opened or read
     └── StoreError          74  the disk's: the outbox or a key file cannot be read or written
@@ -30,6 +31,10 @@ class SourceError(AgentError):
     """Frames cannot be had from a source; names the adapter or file and what it said."""
 
     exit_code = UNAVAILABLE
+
+
+class BusOff(SourceError):
+    """A controller has left the bus after too many errors and hears nothing; names the interface and the cure."""
 
 
 class RecordingError(SourceError):

@@ -251,6 +251,12 @@ class Outbox:
             )
             database.execute("INSERT OR IGNORE INTO checkpoints (name, note) VALUES ('fork', ?)", (note,))
 
+    def waiting(self) -> int:
+        """How many statements are neither proven nor refused."""
+        with self._database.failing():
+            (count,) = self._connection.execute("SELECT count(*) FROM statements WHERE state = 'pending'").fetchone()
+        return int(count)
+
     def totals(self) -> Totals:
         """How much is in which state."""
         with self._database.failing():

@@ -21,7 +21,7 @@ from evidence.merkle import Digest
 from evidence.statement import Seen
 from evidence.window import SaltKey, Window
 
-RESTART, INTERFACE_DOWN, UNPLUGGED, OVERFLOW, DAMAGED, HOLE = 0, 3, 4, 5, 8, 9
+RESTART, KERNEL, BUS_OFF, INTERFACE_DOWN, UNPLUGGED, OVERFLOW, DAMAGED, HOLE = 0, 1, 2, 3, 4, 5, 8, 9
 STOPPED, RECORDING_ENDED = 0, 1
 FIRST_START, RESTARTED, STORE_REPLACED, REPLAY = 0, 1, 2, 3
 LONGEST_SILENCE_US = 60_000_000  # a recording that jumps further has a hole; on a bus, silence is listened to
@@ -146,13 +146,13 @@ class Recorder:
         self._missing = reason
         return Recorded(self._seal(finished, now), finished.windows)
 
-    def overflowed(self, count: int, start_us: int, end_us: int, now: Reading) -> Recorded:
-        """`count` frames were captured between the two times, but we did not keep up: a gap, and on we go."""
+    def overflowed(self, count: int, start_us: int, end_us: int, now: Reading, reason: int = OVERFLOW) -> Recorded:
+        """`count` frames came between the two times, but the kernel or we did not keep up: a gap, and on we go."""
         if self._stopped:
             return Recorded(())
         capturing = self.capturing
-        ended = self.interrupted(OVERFLOW, start_us, now)
-        gaps = self._gap(OVERFLOW, _whole_ms(end_us), now, count)
+        ended = self.interrupted(reason, start_us, now)
+        gaps = self._gap(reason, _whole_ms(end_us), now, count)
         if capturing:
             self._begin()
         return Recorded(ended.sealed + gaps, ended.windows)

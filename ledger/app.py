@@ -40,6 +40,7 @@ from link.events import Will
 from link.presence import JSON_TYPE, Presence
 from packseal.keytext import named_keys
 from packseal.program import UsageError
+from packseal.service_manager import ServiceManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ def init(config: Config, maker: str, title: str) -> NamedKey:
 
 def serve(config: Config, url: str | None, on_ready: Callable[[str, str], None]) -> str:
     """Serve until SIGTERM or SIGINT; the last counters. `on_ready` gets origin and broker once the broker delivers."""
+    manager = ServiceManager.from_environment()
     endpoint = config.endpoint(url)
     folder = config.folder
     with FolderLock(folder) as lock:
@@ -90,7 +92,8 @@ def serve(config: Config, url: str | None, on_ready: Callable[[str, str], None])
             door = Door(folder)
             try:
                 service = Service(sequencer, courier, door, pace)
-                run(service, courier, _stopped_by_signal(), lambda: on_ready(sequencer.ledger.name, str(endpoint)))
+                stopped = _stopped_by_signal()
+                run(service, courier, stopped, lambda: on_ready(sequencer.ledger.name, str(endpoint)), manager)
             finally:
                 door.close()
             return service.summary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -100,7 +101,8 @@ class Config(_Section):
 def load(path: Path | None) -> Config:
     """The configuration of a file, or of the first of the usual places; without any file the defaults. ConfigError."""
     if path is None:
-        path = next((place for place in PLACES if place.is_file()), None)
+        # Path.is_file would raise where the working folder is not ours to enter.
+        path = next((place for place in PLACES if os.path.isfile(place)), None)  # noqa: PTH113
     if path is None:
         return Config()
     try:

@@ -25,6 +25,7 @@ from ledger.errors import DoorLost
 from ledger.journal import Complaints
 from ledger.sequencer import Admitted, Outcome, Refused, Sequencer
 from link.topics import Leaf
+from packseal.service_manager import ServiceManager
 
 _journal: Final = logging.getLogger("packseal-ledger")
 _ROUND_S: Final = 0.05
@@ -197,18 +198,32 @@ class Service:
         counted = ", ".join(f"{count} {what}" for what, count in (self.counts | lost).items())
         return f"{self._sequencer.size} entries; since the start {counted}"
 
+    def status(self) -> str:
+        """How it is, in a few words."""
+        broker = "delivers" if self._courier.ready else "is away or does not deliver yet"
+        return f"{self._sequencer.size} entries, broker {broker}"
 
-def run(service: Service, courier: Courier, stop: Callable[[], bool], on_ready: Callable[[], None]) -> None:
-    """Rounds until `stop`; `on_ready` once, when the broker has proven that it delivers."""
+
+def run(
+    service: Service, courier: Courier, stop: Callable[[], bool], on_ready: Callable[[], None], manager: ServiceManager
+) -> None:
+    """Rounds until `stop`; `on_ready` once, when the broker has proven that it delivers.
+
+    The service manager hears that we serve as soon as the door and the link are minded, and is fed by rounds alone.
+    """
     service.resume()
     courier.start()
     told = False
     try:
+        manager.ready()
         while not stop():
             service.round()
+            manager.feed()
+            manager.status(service.status)
             if courier.ready and not told:
                 told = True
                 on_ready()
+        manager.stopping()
         service.finish()
     finally:
         with contextlib.suppress(Exception):

@@ -96,6 +96,11 @@ class Connection:
         """Whether a broker has accepted us and the connection has not ended."""
         return self._up_since is not None
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs that connects again and again; it says nothing of the broker."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Begin connecting, once; a broker that is not there yet is retried, never an exception."""
         if self._thread is not None:

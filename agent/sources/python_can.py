@@ -74,7 +74,11 @@ class LiveSource:
             self._flush(self._bus)
         except (can.CanError, OSError, ValueError, TypeError, ImportError, NotImplementedError) as problem:
             self.close()
-            raise SourceError(f"{self.name}: cannot be opened: {_said(problem)}") from None
+            said = _said(problem)
+        else:
+            return
+        # Outside of the handler: an error that held the other would hold python-can's socket, which it leaves open.
+        raise SourceError(f"{self.name}: cannot be opened: {said}")
 
     def read(self, timeout_s: float) -> Intake:
         """What has come in: waits `timeout_s` for the first message, then takes what there is.

@@ -11,12 +11,19 @@ from agent.frames import Frames
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """One reading: frames in order, how many rows or messages were unreadable with the first few named, and whether it ended."""
+    """One reading: frames in order, how many rows or messages were unreadable with the first few named, and whether it ended.
+
+    `lost` frames are known to be missing between the reading before and the first frame of this one (without frames: its
+    end). All that the bus said before `until_us` of the capture clock has been read or is counted, however late; None: it
+    was read just now, and nobody knows what was missed while nobody read.
+    """
 
     frames: Frames
     malformed: int = 0
     complaints: tuple[str, ...] = ()
     ended: bool = False
+    lost: int = 0
+    until_us: int | None = None
 
 
 class Source(Protocol):

@@ -39,9 +39,10 @@ class Output(Protocol):
         """Answer the other side and finish what is half written; called every few milliseconds."""
 
     def offer(self, frames: Sequence[TimedFrame]) -> int:
-        """Send as many of `frames` as can be taken now, in order, without waiting; returns how many that was.
+        """Send as many of `frames` as can be taken now, in order; returns how many that was.
 
-        A frame is counted in `tally.written`, and reported to the sent log, when it is completely written.
+        It waits for nobody but a busy bus, and for that at most about a step of the stream. A frame is counted in
+        `tally.written`, and reported to the sent log, when it is completely written.
         """
 
     def heard(self) -> list[CanFrame]:

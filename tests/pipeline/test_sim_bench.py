@@ -22,6 +22,7 @@ def bench(name, *words):
     return json.loads(done.stdout)
 
 
+@pytest.mark.soak
 def test_the_speed_of_a_run_into_a_file_is_measured_against_a_script_that_writes_as_many_frames():
     figures = bench("sim_speed.py", "--seconds", "4", "--peer-seconds", "2", "--repeats", "1")
     assert figures["frames"] == pytest.approx(4 * 215, abs=12)

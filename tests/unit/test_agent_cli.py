@@ -75,6 +75,30 @@ def test_a_key_is_made_shown_and_listed_and_its_seed_never_appears(folder):
     assert seed not in made.stdout + made.stderr + "".join(listed)
 
 
+def test_plain_keys_are_sealed_by_one_command_and_then_no_longer_taken_plain(folder):
+    public = agent(folder, "keys", "show", PACK).stdout
+    assert "wrapping_key is none" in failed(agent(folder, "keys", "seal"), 78)
+    configured(folder, '[keys]\nwrapping_key = "wrapping"\n')
+    assert "no " in failed(agent(folder, "keys", "show", PACK), 78)
+    (folder / "wrapping").touch(0o600)
+    (folder / "wrapping").write_bytes(bytes(range(32)))
+    assert "keys seal" in failed(agent(folder, "keys", "show", PACK), 78)
+    assert json.loads(agent(folder, "keys", "list", "--json").stdout)[0]["sealed"] is False
+    done = agent(folder, "keys", "seal")
+    assert done.stdout.startswith("pack-1: sealed\nOverwriting does not erase flash")
+    assert agent(folder, "keys", "show", PACK).stdout == public
+    assert json.loads(agent(folder, "keys", "list", "--json").stdout)[0]["sealed"] is True
+    assert agent(folder, "keys", "seal").stdout == "pack-1: was sealed already\n"
+    assert json.loads(agent(folder, "keys", "seal", PACK, "--json").stdout) == {"sealed": [], "already": [PACK]}
+    assert agent(folder, "replay", "--pack", PACK, "--profile", "kona-ev", "--offline", "drive.log").returncode == 0
+
+
+def test_an_agent_that_lacks_its_wrapping_key_signs_nothing_and_says_so_before_it_opens_the_store(folder):
+    configured(folder, '[keys]\nwrapping_key = "wrapping"\n')
+    assert "[keys] wrapping_key: no " in failed(agent(folder, "run"), 78)
+    assert not (folder / "state" / "outbox.db").exists()
+
+
 def test_keys_end_in_one_line_when_they_cannot_be_had(folder):
     assert "exists already" in failed(agent(folder, "keys", "new", PACK), 78)
     assert "no key for this pack" in failed(agent(folder, "keys", "show", "pack-9"), 78)
@@ -230,7 +254,18 @@ def test_a_wrong_command_line_is_64_and_points_to_the_help(words, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("run",), ("replay",), ("keys",), ("keys", "new"), ("keys", "show"), ("keys", "list")]
+    "words",
+    [
+        (),
+        ("run",),
+        ("replay",),
+        ("selftest",),
+        ("keys",),
+        ("keys", "new"),
+        ("keys", "show"),
+        ("keys", "list"),
+        ("keys", "seal"),
+    ],
 )
 def test_every_help_has_an_example(words):
     done = call("packseal-agent", *words, "--help")

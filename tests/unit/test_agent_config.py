@@ -1,5 +1,7 @@
 """The agent's configuration: what is wrong is said in one line that names file and key."""
 
+import os
+
 import pytest
 
 from agent import config
@@ -123,6 +125,30 @@ def test_without_any_configuration_the_places_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "SEARCHED", (tmp_path / "agent.toml",))
     with pytest.raises(ConfigError, match="give --config FILE or write"):
         config.load(None)
+
+
+@pytest.mark.parametrize(("given", "meant"), [("none", "none"), ("credential", "credential"), ("/k/w", "/k/w")])
+def test_a_wrapping_key_is_none_a_credential_or_a_file(write, given, meant):
+    assert config.load(write(f'{LEAST}[keys]\nwrapping_key = "{given}"\n')).keys.wrapping_key == meant
+
+
+def test_a_wrapping_key_s_file_is_relative_to_the_configuration(write, tmp_path):
+    assert config.load(write(LEAST + '[keys]\nwrapping_key = "w"\n')).keys.wrapping_key == str(tmp_path / "w")
+    assert complaint(write(LEAST + '[keys]\nwrapping_key = ""\n')).startswith("keys.wrapping_key: ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_in_a_folder_that_is_not_ours_to_enter_the_next_place_is_looked_at(tmp_path, monkeypatch):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(0o700)
+    monkeypatch.chdir(theirs)
+    monkeypatch.setattr(config, "SEARCHED", (config.SEARCHED[0], tmp_path / "none.toml"))
+    os.seteuid(4711)
+    try:
+        with pytest.raises(ConfigError, match="give --config FILE or write"):
+            config.load(None)
+    finally:
+        os.seteuid(0)
 
 
 def test_a_configuration_cannot_be_changed_after_it_was_read(write):

@@ -11,7 +11,8 @@ import pytest
 
 from agent import capture
 from agent.capture import Capture, Captured, CaptureLost, CaptureStarted, Overflowed
-from agent.errors import SourceError
+from agent.errors import BusOff, SourceError
+from agent.recorder import BUS_OFF, INTERFACE_DOWN, KERNEL
 from agent.sources.source import Intake
 from tests.agent_world import frames
 from tests.scripted_source import ScriptedSource
@@ -232,3 +233,81 @@ def test_after_stop_everything_read_is_in_the_inbox(scene):
         while seen < 5 - left:
             seen += len(following(Captured, some)[0].intake.frames)
     assert seen == 5 - left
+
+
+def missed(*times_us, lost, until_us):
+    return Intake(frames(*times_us), lost=lost, until_us=until_us)
+
+
+def test_frames_that_the_kernel_dropped_are_owned_up_to_between_what_came_before_and_after_them(scene):
+    made, source, following = scene
+    made.start()
+    source.then(Intake(frames(1_010_000), until_us=1_010_000))
+    source.then(missed(1_090_000, lost=7, until_us=1_100_000))
+    overflow, before = following(Overflowed)
+    after, _ = following(Captured, some)
+    assert [event.until_us for event in before if isinstance(event, Captured) and some(event)] == [1_010_000]
+    assert (overflow.count, overflow.start_us, overflow.end_us, overflow.gap) == (7, 1_010_000, 1_090_000, KERNEL)
+    assert len(after.intake.frames) == 1
+    assert after.until_us >= 1_100_000
+
+
+def test_losses_that_no_frame_has_followed_reach_to_the_reading(scene):
+    made, source, following = scene
+    made.start()
+    source.then(missed(lost=3, until_us=1_070_000))
+    overflow, _ = following(Overflowed)
+    assert (overflow.count, overflow.start_us, overflow.end_us) == (3, 1_000_000, 1_070_000)
+
+
+def test_a_kernel_that_drops_again_and_again_makes_one_gap_until_it_is_calm(scene):
+    made, source, following = scene
+    made.start()
+    at_us, sent = 1_000_000, 0
+    for _ in range(20):
+        at_us += 100_000
+        source.then(missed(at_us, lost=10, until_us=at_us))
+        sent += 11
+    for _ in range(12):
+        at_us += 100_000
+        source.then(missed(at_us, lost=0, until_us=at_us))
+        sent += 1
+    told, taken = [], 0
+    while sum(each.count for each in told) + taken < sent:
+        event, _ = following((Overflowed, Captured))
+        if isinstance(event, Overflowed):
+            told.append(event)
+        else:
+            taken += len(event.intake.frames)
+    assert len(told) == 2
+    assert told[1].count >= 200  # all that came in between went with it
+    assert told[1].end_us >= 3_000_000
+
+
+def test_a_controller_off_the_bus_makes_a_gap_of_that_reason(scene):
+    made, source, following = scene
+    made.start()
+    source.then(BusOff("off"))
+    lost, _ = following(CaptureLost)
+    assert lost.gap == BUS_OFF
+    source.then(SourceError("gone"))
+    lost, _ = following(CaptureLost)
+    assert lost.gap == INTERFACE_DOWN
+
+
+def test_a_capture_that_had_no_time_missed_nothing_where_the_kernel_listened_on_and_counted(scene):
+    made, _, following = scene
+
+    class Attentive(ScriptedSource):
+        def read(self, timeout_s):
+            intake = super().read(timeout_s)
+            return Intake(intake.frames, until_us=self.now_us)
+
+    made._source = source = Attentive()
+    made._clock_us = lambda: source.now_us
+    made.start()
+    following(CaptureStarted)
+    source.then(Intake(frames(2_000_000, 60_000_000)), 60 * 10**6)
+    late, before = following(Captured, some)
+    assert (len(late.intake.frames), late.until_us) == (2, 61_000_000)
+    assert not any(isinstance(event, CaptureLost) for event in before)

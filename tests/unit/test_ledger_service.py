@@ -11,11 +11,12 @@ from ledger.control import Door
 from ledger.courier import Courier, Delivery
 from ledger.errors import DoorLost
 from ledger.journal import LINES, PERIOD_S, Complaints
-from ledger.service import Pace, Service
+from ledger.service import Pace, Service, run
 from ledger.store import Store
 from link.connection import Connection
 from link.endpoint import Endpoint
 from link.topics import Leaf
+from packseal.service_manager import ServiceManager
 from tests.ledger_world import Gateway, World, read_all
 
 HOUR_MS = 3_600_000
@@ -100,6 +101,31 @@ def test_the_last_line_tells_what_was_let_go_of(lives):
     summary = lives.service(door).summary()
     door.close()
     assert all(f"0 {what}" in summary for what in ("answers dropped", "stray messages", "documents let go of"))
+
+
+def test_a_service_manager_hears_of_a_ledger_that_serves_progresses_and_ends_although_no_broker_is_there(lives):
+    class Manager(ServiceManager):
+        def __init__(self):
+            super().__init__("@nobody", 1.0)
+            self.heard = []
+
+        def _say(self, **fields):
+            self.heard.append(fields)
+
+    manager, door = Manager(), Door(lives.world.folder)
+    service = lives.service(door)
+    courier, rounds = service._courier, iter([False, False, True])
+    try:
+        run(service, courier, lambda: next(rounds), lambda: pytest.fail("no broker delivers"), manager)
+    finally:
+        door.close()
+    size = service._sequencer.size
+    assert manager.heard == [
+        {"READY": "1"},
+        {"WATCHDOG": "1"},
+        {"STATUS": f"{size} entries, broker is away or does not deliver yet"},
+        {"STOPPING": "1"},
+    ]
 
 
 def test_what_publishers_cause_fills_no_journal(caplog):

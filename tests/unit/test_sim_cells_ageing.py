@@ -132,6 +132,7 @@ def test_a_plausible_car_has_kept_86_to_94_per_cent_after_five_years(chemistry):
     assert 65_000 < kilometres < 85_000
 
 
+@pytest.mark.soak
 def test_a_life_in_a_hurry_ends_about_where_the_same_life_in_full_does():
     full, quick = lived(0.5, 1.0), lived(0.5, 10.0)
     assert 1 - quick.health() == pytest.approx(1 - full.health(), rel=0.05)

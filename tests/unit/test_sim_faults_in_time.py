@@ -108,6 +108,7 @@ def test_on_a_loaded_bus_the_frames_are_the_same_however_they_are_asked_for(faul
         assert run(chunk_us, limit) == whole
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("duration_s", [None, 190.0, 190.0073])
 def test_a_flood_on_a_sleeping_pack_ends_with_the_run_however_it_is_asked_for(duration_s):
     def run(chunk_us=EVERYTHING_US):
@@ -173,6 +174,7 @@ def test_a_fault_that_is_asked_for_while_the_pack_sleeps_acts_then_and_not_at_th
     assert frames == sorted(frames, key=lambda frame: frame.time_us)
 
 
+@pytest.mark.soak
 def test_a_short_in_a_sleeping_pack_lasts_as_long_as_it_was_asked_for():
     lost = []
     for seconds in (0, 25, 50):

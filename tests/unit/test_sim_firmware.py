@@ -371,6 +371,7 @@ class FastCharger:
         return Demand(Mode.CHARGE_DC, 5_000.0)
 
 
+@pytest.mark.soak
 def test_direct_current_charging_tapers_and_never_lifts_a_brick_beyond_its_limit():
     pack = SimulatedPack(PackSpec(cells=4, soc=0.88), 3, FastCharger())
     highest, currents = 0.0, []
@@ -385,6 +386,7 @@ def test_direct_current_charging_tapers_and_never_lifts_a_brick_beyond_its_limit
     assert np.abs(np.diff(settled)).max() < 0.1 * max(currents), "the taper must not swing"
 
 
+@pytest.mark.soak
 def test_a_charge_that_ends_by_itself_ends_below_a_twentieth_with_every_brick_within_its_limit():
     pack = SimulatedPack(PackSpec(cells=4, soc=0.97), 3, FastCharger())
     highest, last = 0.0, 0.0

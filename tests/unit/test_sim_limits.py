@@ -86,6 +86,7 @@ def test_a_storage_pack_is_rated_for_half_its_capacity_an_hour():
     assert limits(0.5, 3.3, 20, 25, LFP, STORAGE).discharge_a <= 230.0
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("chemistry", "dt_s"), [(NMC, 0.1), (LFP, 0.1), (NMC, 20.0)])
 def test_a_charge_is_constant_current_then_constant_voltage_and_ends_below_a_twentieth_of_the_capacity(chemistry, dt_s):
     pack = BenchPack.of(soc=0.975 if dt_s < 1 else 0.7, chemistry=chemistry, capacity_ah=23.0, ohm=5e-3)

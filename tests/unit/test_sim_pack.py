@@ -130,6 +130,7 @@ def test_a_leap_never_passes_an_appointment():
     assert pack.time_us == 5_000_000_000
 
 
+@pytest.mark.soak
 def test_where_time_is_leaped_over_the_pack_is_not_on_the_bus_and_the_day_ends_as_if_it_had_been():
     spec = PackSpec(cells=96, soc=0.6, ambient_c=20.0)
 
