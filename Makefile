@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 DURATION ?= 30
 FOREVER ?= 0
 
-.PHONY: demo test check lint soak explore bench lock clean help
+define PYTHON_IS_NEW
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+  { echo "packseal: $(PYTHON) is missing or older than 3.11; install it, or name one with PYTHON=" >&2; exit 69; }
+endef
+
+.PHONY: demo test check lint soak vm-test vm-shell explore bench lock clean help
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 demo: $(VENV)/ready  ## three simulated packs, agent, broker and ledger for DURATION seconds; FOREVER=1 stays
 	@$(BIN)/python -m demo --duration $(DURATION) $(if $(filter 1,$(FOREVER)),--forever)
@@ -24,8 +29,16 @@ lint: $(VENV)/ready  ## ruff, mypy --strict, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-soak: $(VENV)/ready  ## the long tests: fifty kills each, every bit of a bundle
-	$(BIN)/python -m pytest -q -m soak
+soak: $(VENV)/ready  ## the long tests: fifty kills each, every bit of a bundle, every scenario to its end
+	$(BIN)/python -m pytest -v -m soak -n 2 --dist worksteal --maxfail 1 --durations 0
+
+vm-test:  ## the tests on an emulated arm64 machine with CAN and systemd (root, apt); JOB=tests/vm/guest/... runs one
+	$(PYTHON_IS_NEW)
+	@$(PYTHON) -m tests.vm $(addprefix --only ,$(JOB))
+
+vm-shell:  ## a shell on that machine, until poweroff; MACHINE=bus has packseal ready, car as a Pi has nothing yet
+	$(PYTHON_IS_NEW)
+	@$(PYTHON) -m tests.vm --shell --machine $(or $(MACHINE),bus)
 
 explore: $(VENV)/ready  ## ten times the examples of the property tests, new ones each time
 	PACKSEAL_HYPOTHESIS=explore $(BIN)/python -m pytest -q -m "not soak" -n 2 --timeout 1800 tests/property
@@ -44,8 +57,7 @@ clean:  ## remove the environment and everything that was fetched or built
 	rm -rf $(VENV) .cache dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/ready: requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "packseal: $(PYTHON) is missing or older than 3.11; install it, or name one with PYTHON=" >&2; exit 69; }
+	$(PYTHON_IS_NEW)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "packseal: Python's venv is missing; apt-get install python3-venv" >&2; exit 69; }
 	@echo "setting up $(VENV) (a minute, once)"

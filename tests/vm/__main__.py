@@ -1,0 +1,102 @@
+"""Build the machine if need be, run the jobs in it, say what came out: `python3 -m tests.vm`, which is `make vm-test`."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.vm import application, image, machine, places, tools
+
+BEGAN = time.monotonic()
+
+
+def main(words=None):
+    """0 where every job of every machine passed, 1 where one failed, 69 where the machine could not be built."""
+    wanted = _arguments(words)
+    lacking = tools.missing_rights()
+    if lacking:
+        print(f"vm tests skipped: {lacking}")
+        return 0
+    selection = machine.share_paths(wanted.only)
+    chosen = [m for m in machine.MACHINES if wanted.machine in (None, m.name) and _selected(m, selection)]
+    try:
+        installed = tools.install()
+        say(f"tools ready ({', '.join(installed) or 'all were there'})")
+        with ThreadPoolExecutor() as side_by_side:
+            building = side_by_side.submit(image.ensure, say)
+            disk = application.ensure(wanted.out, say)
+            system = building.result()
+    except tools.Unavailable as unavailable:
+        print(f"tests.vm: {unavailable}", file=sys.stderr)
+        return 69
+    if wanted.shell:
+        return machine.shell(chosen[0], system, disk, wanted.out)
+    outcomes = _together(chosen, system, disk, selection, wanted)
+    return _tell(outcomes, wanted.out)
+
+
+def say(line):
+    """A line of progress, with the seconds since the start."""
+    print(f"{time.monotonic() - BEGAN:6.1f} s  {line}", flush=True)
+
+
+def _arguments(words):
+    parser = argparse.ArgumentParser(prog="python3 -m tests.vm", description=__doc__)
+    parser.add_argument("--machine", choices=[m.name for m in machine.MACHINES], help="only this machine")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="JOB", help="only this file, folder or file::test of guest/"
+    )
+    parser.add_argument("--no-parallel", action="store_true", help="one machine after the other")
+    parser.add_argument("--out", type=Path, default=places.CACHE / "last", help="where shares, output and figures go")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="for each machine")
+    parser.add_argument("--shell", action="store_true", help="a shell on the machine's console instead of its jobs")
+    wanted = parser.parse_args(words)
+    wanted.out = wanted.out.resolve()
+    return wanted
+
+
+def _selected(one, selection):
+    return not selection or any(word.partition("/")[0] in one.stages for word in selection)
+
+
+def _together(chosen, system, disk, selection, wanted):
+    """Run the machines side by side (or not) to their outcomes, each with its share of the host's processors, two at most."""
+    cpus = max(1, min(2, (os.cpu_count() or 1) // (1 if wanted.no_parallel else len(chosen))))
+    waiting, running, outcomes = list(chosen), [], []
+    try:
+        while waiting or running:
+            while waiting and (not running or not wanted.no_parallel):
+                one = waiting.pop(0)
+                say(f"{one.name} starts")
+                running.append(machine.Run(one, system, disk, wanted.out, selection, say, wanted.timeout, cpus))
+            time.sleep(0.2)
+            for run in tuple(running):
+                if (outcome := run.poll()) is not None:
+                    running.remove(run)
+                    outcomes.append(outcome)
+                    say(f"{outcome.machine} is off")
+    finally:
+        for run in running:
+            run.kill()
+    return outcomes
+
+
+def _tell(outcomes, out):
+    figures = {f"{o.machine}: {f['name']}": [f["value"], f["unit"]] for o in outcomes for f in o.figures}
+    (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    for name, (value, unit) in figures.items():
+        print(f"figure  {name} = {value} {unit}")
+    for outcome in outcomes:
+        for failure in outcome.failures:
+            print(f"FAILED  {outcome.machine}: {failure}")
+        counts = ", ".join(f"{number} {told}" for told, number in outcome.counts.items()) or "no job ran"
+        print(f"{'FAILED' if outcome.failures else 'ok'}  {outcome.machine}: {counts}")
+    say(f"done; figures and output in {out}")
+    return 1 if any(outcome.failures for outcome in outcomes) or not outcomes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
