@@ -31,6 +31,7 @@ def test_the_speed_of_a_run_into_a_file_is_measured_against_a_script_that_writes
     assert {"us_per_frame", "peer_us_per_frame", "bus_alone_against_peer"} <= figures.keys()
 
 
+@pytest.mark.soak
 def test_the_paced_bus_is_read_by_another_process_which_misses_no_frame():
     figures = bench("paced_bus.py", "--seconds", "2", "--load", "0.3")
     assert figures["frames"] > 500

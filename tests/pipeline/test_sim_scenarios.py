@@ -350,7 +350,7 @@ for = "15 h"
 def test_the_truth_file_accounts_for_all_energy_within_a_thousandth(tmp_path, scenario):
     leaped = tmp_path / "leaped.toml"
     leaped.write_text(LEAPED)
-    words = ("dc-charge", "--duration", 300) if scenario == "dc-charge" else (leaped,)
+    words = ("dc-charge", "--duration", 120) if scenario == "dc-charge" else (leaped,)
     performed = Run(tmp_path, *words, truth_period=1.0)
     rows = list(performed.rows.values())
     first, last = rows[0], rows[-1]

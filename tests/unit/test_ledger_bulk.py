@@ -73,6 +73,7 @@ def test_a_list_may_be_handed_in_again_and_again(world, register):
         assert len(reader.acts(before, reader.size())) == 3
 
 
+@pytest.mark.soak
 def test_more_lines_than_one_batch_holds_all_come_into_the_register(world, register):
     code, out, _ = register([line(number) for number in range(700)])
     assert (code, out[-1].split(":")[0]) == (program.OK, "700 of 700 registrations stand")

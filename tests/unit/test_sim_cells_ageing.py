@@ -123,6 +123,7 @@ def lived(years, acceleration, celsius=20.0, chemistry=NMC, trips=2, target=0.8)
     return physics
 
 
+@pytest.mark.soak
 @EVERY
 def test_a_plausible_car_has_kept_86_to_94_per_cent_after_five_years(chemistry):
     car = lived(5.0, 20.0, chemistry=chemistry)
@@ -139,6 +140,7 @@ def test_a_life_in_a_hurry_ends_about_where_the_same_life_in_full_does():
     assert quick.resistance_growth() == pytest.approx(full.resistance_growth(), rel=0.01)
 
 
+@pytest.mark.soak
 def test_a_car_in_the_heat_or_always_full_or_driven_more_ages_faster():
     usual = lived(2.0, 40.0).health()
     assert lived(2.0, 40.0, celsius=35.0).health() < usual - 0.02

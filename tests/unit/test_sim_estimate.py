@@ -96,6 +96,7 @@ def day(pack: BenchPack, bms, depth: float = 0.5) -> None:
     pack.live(bms, Mode.PARKED, 2 * HOUR, dt_s=60.0)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_the_capacity_is_learned_slowly_from_one_rest_to_the_next_and_follows_ageing_with_an_error(seed):
     pack = BenchPack.of(soc=0.8, capacity_ah=230.0)

@@ -169,6 +169,7 @@ def test_a_drive_that_is_leaped_over_takes_gives_back_heats_and_goes_as_far_as_t
     assert coarse == pytest.approx(fine, rel=0.025)
 
 
+@pytest.mark.soak
 def test_a_quick_charge_ramps_up_at_the_stations_pace_and_tapers_at_constant_voltage_below_the_limit():
     pack = planned(Parked(0.5), dc_charge(150_000.0, 0.97, 5_000.0, Around(), stays=False), spec=PackSpec(soc=0.75))
     currents, highest = [], 0.0
