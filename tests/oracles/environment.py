@@ -34,6 +34,6 @@ def build(environment: Path, lock: Path) -> None:
     venv.create(environment, with_pip=False, symlinks=True)
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--quiet"]
     wanted = ["--ignore-requires-python", "--require-hashes", "--only-binary=:all:", "--no-deps", "-r", str(lock)]
-    done = subprocess.run([*pip, *wanted], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run([*pip, *wanted], capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         absent(f"{lock.name} could not be installed: {(done.stderr.strip().splitlines() or ['pip failed'])[-1]}")

@@ -13,7 +13,7 @@ from firmware_sim.cells.physics import PackPhysics
 from firmware_sim.cells.spec import CellDesign, PackSpec
 from tests.oracles.environment import python_with
 
-pytestmark = pytest.mark.soak  # its environment is 760 MB
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(1_200)]  # its environment is 760 MB
 
 HERE = Path(__file__).parent
 STEP_S = 0.01
