@@ -18,7 +18,6 @@ DAY_S = 86_400
 CHRISTMAS_EVE = 1_798_135_200  # 2026-12-24 18:00 UTC: what the time server says
 TIMESYNCD = Path("/run/systemd/timesyncd.conf.d/test.conf")
 RECORDING, SENT, SAID = Path("/run/drive.log"), Path("/run/sent.csv"), Path("/run/player.out")
-FRAMES = ("132#4F90FEFF0B270000", "20A#C91109000801", "212#0001F81F00020300")
 PLAY = ("packseal-sim", "play", str(RECORDING), "--loop", "--interface", "socketcan", "--channel", "vcan0")
 LIVE = "packseal/v1/gw/+/pack/+/live"
 OFF_BY_MS = (
@@ -40,10 +39,14 @@ def speaking():
     car.restart_with("")
     # Its restart is a signed gap as soon as it listens again; only what is said from then on is counted.
     car.wait_for("the gap of the restart", lambda: _epoch()[0].epoch != earlier and len(_epoch()) > 1, 120)
-    lines = (f"({at / 50:.6f}) vcan0 {FRAMES[at % len(FRAMES)]}\n" for at in range(50))
+    frames = car.Bench.FRAMES
+    lines = (f"({at / 50:.6f}) vcan0 {frames[at % len(frames)]}\n" for at in range(50))
     RECORDING.write_text("".join(lines))
     command = [*PLAY, "--sent-log", str(SENT)]
-    with SAID.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as player:
+    with (
+        SAID.open("w") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=car.SHELL) as player,
+    ):
         try:
             car.wait_for("a segment with frames, or the player's end", lambda: _sealed() > 0 or player.poll(), 90)
             assert player.poll() is None, SAID.read_text()
