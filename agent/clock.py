@@ -14,6 +14,7 @@ from agent.reading import NONE, Reading
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _ASK_HARDWARE_MS: Final = 600_000
+_ASK_DISCIPLINE_MS: Final = 1000
 _STEP_MS: Final = 1000
 
 
@@ -45,6 +46,7 @@ class SystemClock:
         self._boot_ns = boot_ns
         self._vouching = Vouching()
         self._asked: tuple[int, int, int | None] | None = None  # boot ms, offset then, hardware clock less boot clock
+        self._told: tuple[int, int, bool] | None = None  # boot ms, offset then, whether it was synchronized
 
     def read(self) -> Reading:
         """The clocks now."""
@@ -53,12 +55,19 @@ class SystemClock:
         return Reading(self._boot_id, boot_us, wall_ms, self._quality(wall_ms, boot_us // 1000))
 
     def _quality(self, wall_ms: int, boot_ms: int) -> int:
-        hardware_ms = self._hardware(boot_ms, wall_ms - boot_ms)
-        return self._vouching.judge(
-            wall_ms, wall_ms - boot_ms, synchronized=self._synchronized(wall_ms), hardware_ms=hardware_ms
-        )
+        offset_ms = wall_ms - boot_ms
+        hardware_ms = self._hardware(boot_ms, offset_ms)
+        synchronized = self._synchronized(boot_ms, offset_ms)
+        return self._vouching.judge(wall_ms, offset_ms, synchronized=synchronized, hardware_ms=hardware_ms)
 
-    def _synchronized(self, wall_ms: int) -> bool:
+    def _synchronized(self, boot_ms: int, offset_ms: int) -> bool:
+        """Whether somebody keeps the clock right: asked after a step and every second, and counted on in between."""
+        told = self._told
+        if told is None or boot_ms - told[0] >= _ASK_DISCIPLINE_MS or abs(offset_ms - told[1]) > _STEP_MS:
+            told = self._told = (boot_ms, offset_ms, self._disciplined(boot_ms + offset_ms))
+        return told[2]
+
+    def _disciplined(self, wall_ms: int) -> bool:
         said = self._witnesses.kernel()
         if said is None:
             return touched_lately(wall_ms, self._witnesses.touched_ms())

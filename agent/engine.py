@@ -171,14 +171,19 @@ class Engine:
             self.outbox.add(station.pack, recorded.sealed)
             station.statements += len(recorded.sealed)
         station.windows += len(recorded.windows)
-        now = self.clock.read()
-        for window in recorded.windows:
-            place = recorded.proof_of(window) or station.recorder.next_statement
-            self.courier.live(station.pack, station.live.write(window, now.wall_at(window.start_ms), place))
+        if recorded.windows:
+            self._show(station, recorded)
         for sealed in recorded.sealed:
             said = sealed.statement
             frames = said.body.frames if isinstance(said.body, Segment) else 0
             _LOG.debug("%s: %s %d/%d sealed, %d frames", station.pack, said.kind, said.epoch, said.seq, frames)
+
+    def _show(self, station: Station, recorded: Recorded) -> None:
+        """The completed windows as live lines, each with the place of its proof."""
+        now = self.clock.read()
+        for window in recorded.windows:
+            place = recorded.proof_of(window) or station.recorder.next_statement
+            self.courier.live(station.pack, station.live.write(window, now.wall_at(window.start_ms), place))
 
     def _housekeeping(self) -> None:
         now, now_s = self._now(), time.monotonic()

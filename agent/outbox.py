@@ -5,8 +5,10 @@ One read-write connection in one thread. Nothing here decides; nothing that was 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -47,6 +49,7 @@ class Outbox:
     def __init__(self, folder: Path, speakers: Iterable[KeyId] = ()) -> None:
         self._database = Database(folder, lambda store, wreck: refill(store, wreck, speakers))
         self._connection = self._database.connection
+        self._queues: dict[tuple[str, str, int], tuple[int, ...]] = {}  # as read since the last change
 
     @property
     def quarantined(self) -> Path | None:
@@ -67,7 +70,7 @@ class Outbox:
 
         No process makes a connection each millisecond; where the wall clock ran back, the store counts on.
         """
-        with self._database.transaction() as database:
+        with self._changing() as database:
             query = "UPDATE births SET first = iif(?1 > first, ?1, first + ?2)"
             database.execute(query, (unix_ms, BIRTHS_OF_A_START))
             return int(database.execute("SELECT first FROM births").fetchone()[0])
@@ -100,7 +103,7 @@ class Outbox:
 
         With `covers` False (a replay) the span that the live chain covers stays what it was, and so do its counters.
         """
-        with self._database.transaction() as database:
+        with self._changing() as database:
             for each in sealed:
                 said = each.statement
                 kid = said.envelope.kid
@@ -128,11 +131,11 @@ class Outbox:
                 if covers:
                     database.execute("DELETE FROM replaced WHERE kid = ?", (kid,))
 
-    def pending(self, pack: str, limit: int) -> list[int]:
+    def pending(self, pack: str, limit: int) -> tuple[int, ...]:
         """The rows of the oldest statements that are neither proven nor refused, so many of each of the pack's keys."""
         return self._queue("SELECT id FROM statements WHERE state = 'pending' AND kid = ?", pack, limit)
 
-    def pending_documents(self, pack: str, limit: int) -> list[int]:
+    def pending_documents(self, pack: str, limit: int) -> tuple[int, ...]:
         """The rows of the oldest documents that no archive has answered for and whose statements are proven, as above."""
         return self._queue("SELECT id FROM documents WHERE state = 'pending' AND kid = ?", pack, limit)
 
@@ -143,7 +146,7 @@ class Outbox:
             entry, body = self._connection.execute(query, (row,)).fetchone()
         if hashlib.sha256(body).digest() == entry:
             return bytes(body)
-        with self._database.transaction() as database:
+        with self._changing() as database:
             database.execute("UPDATE statements SET state = 'damaged' WHERE id = ?", (row,))
         return None
 
@@ -154,7 +157,7 @@ class Outbox:
             digest, body = self._connection.execute(query, (row,)).fetchone()
         if hashlib.sha256(body).digest() == digest:
             return bytes(body)
-        with self._database.transaction() as database:
+        with self._changing() as database:
             database.execute("UPDATE documents SET state = 'damaged' WHERE id = ?", (row,))
         return None
 
@@ -170,7 +173,7 @@ class Outbox:
 
         From now on its document may leave.
         """
-        with self._database.transaction() as database:
+        with self._changing() as database:
             changed = database.execute(
                 "UPDATE statements SET state = 'proven', log_index = ?, refusal = NULL"
                 " WHERE entry = ? AND state <> 'proven'",
@@ -189,7 +192,7 @@ class Outbox:
     def refused(self, entry: Digest, reason: str, *, permanent: bool) -> bool:
         """Keep a refusal; a permanent one ends the statement's way (it is kept). False if it changed nothing."""
         state = "refused" if permanent else "pending"
-        with self._database.transaction() as database:
+        with self._changing() as database:
             changed = database.execute(
                 "UPDATE statements SET state = ?, refusal = ?"
                 " WHERE entry = ? AND state = 'pending' AND (state <> ? OR refusal IS NOT ?)",
@@ -199,7 +202,7 @@ class Outbox:
 
     def stored(self, digests: Iterable[Digest]) -> list[int]:
         """Keep that an archive has signed for documents; the rows that this concerns."""
-        with self._database.transaction() as database:
+        with self._changing() as database:
             return [
                 int(row)
                 for digest in digests
@@ -219,7 +222,7 @@ class Outbox:
 
     def document_refused(self, row: int, reason: str) -> None:
         """Keep that a document was refused for good: it is kept, and not sent again."""
-        with self._database.transaction() as database:
+        with self._changing() as database:
             database.execute("UPDATE documents SET state = 'refused', refusal = ? WHERE id = ?", (reason, row))
 
     def states(self, entries: Iterable[Digest]) -> list[str]:
@@ -234,7 +237,7 @@ class Outbox:
 
     def remember_checkpoint(self, note: str) -> None:
         """Keep the note of a verified checkpoint as the newest."""
-        with self._database.transaction() as database:
+        with self._changing() as database:
             database.execute("INSERT OR REPLACE INTO checkpoints (name, note) VALUES ('newest', ?)", (note,))
 
     def fork(self) -> tuple[str, str] | None:
@@ -244,7 +247,7 @@ class Outbox:
 
     def remember_fork(self, note: str) -> None:
         """Keep a note that contradicts the newest one, and that one beside it; a later pair changes nothing."""
-        with self._database.transaction() as database:
+        with self._changing() as database:
             database.execute(
                 "INSERT OR IGNORE INTO checkpoints (name, note)"
                 " SELECT 'forked-from', note FROM checkpoints WHERE name = 'newest'"
@@ -277,15 +280,26 @@ class Outbox:
             statements.get("damaged", 0) + statements.get("refused", 0),
         )
 
-    def _queue(self, query: str, pack: str, limit: int) -> list[int]:
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """The only way to change anything: what waits is asked for anew afterwards, ten times a second it would be the same."""
+        with self._database.transaction() as database:
+            self._queues.clear()
+            yield database
+
+    def _queue(self, query: str, pack: str, limit: int) -> tuple[int, ...]:
+        known = self._queues.get((query, pack, limit))
+        if known is not None:
+            return known
         # A key that the ledger does not know (yet, or any more) must not hold up another of the same pack.
         with self._database.failing():
             kids = self._connection.execute("SELECT kid FROM chains WHERE pack = ? ORDER BY rowid", (pack,)).fetchall()
-            return [
+            found = self._queues[query, pack, limit] = tuple(
                 int(row)
                 for (kid,) in kids
                 for (row,) in self._connection.execute(f"{query} ORDER BY id LIMIT ?", (kid, limit)).fetchall()
-            ]
+            )
+        return found
 
     def _note(self, name: str) -> str | None:
         with self._database.failing():

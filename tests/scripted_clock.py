@@ -14,7 +14,8 @@ DAY_MS = 86_400_000
 
 @dataclass(slots=True)
 class ScriptedMachine:
-    """`boot_ns` tells the boot clock, which by default stands until `pass_s`. `asked` counts looks at the hardware clock."""
+    """`boot_ns` tells the boot clock, which by default stands until `pass_s`. `asked` counts looks at the hardware clock,
+    `questions` those at the kernel."""
 
     wall_at_start_ms: int = NOW_MS
     said: KernelTime | None = field(
@@ -23,6 +24,7 @@ class ScriptedMachine:
     touched: int | None = None
     hardware: int | None = None
     asked: int = 0
+    questions: int = 0
     boot_ns: Callable[[], int] | None = None
     clock: SystemClock = field(init=False)
     _boot_ms: int = 5_000
@@ -47,6 +49,7 @@ class ScriptedMachine:
             self.hardware += seconds * 1000
 
     def kernel(self) -> KernelTime | None:
+        self.questions += 1
         return self.said
 
     def touched_ms(self) -> int | None:

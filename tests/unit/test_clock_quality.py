@@ -87,6 +87,20 @@ def test_the_hardware_clock_is_asked_rarely_and_again_after_a_step(machine):
     assert machine.asked <= 9
 
 
+def test_the_kernel_is_asked_once_a_second_and_again_after_a_step(machine):
+    machine.said = KernelTime(unsynchronized=False, largest_error_us=1)
+    assert [quality(machine) for _ in range(100)] == [NTP] * 100
+    assert machine.questions == 1
+    machine.said = KernelTime(unsynchronized=True, largest_error_us=16_000_000)
+    machine.set(NOW_MS + DAY_MS)
+    assert quality(machine) == NONE
+    assert machine.questions == 2
+    machine.said = KernelTime(unsynchronized=False, largest_error_us=1)
+    machine.pass_s(1)
+    assert quality(machine) == NTP
+    assert machine.questions == 3
+
+
 def test_a_clock_that_was_once_synchronized_and_was_not_set_since_is_worth_as_much_as_a_hardware_clock(machine):
     machine.said = KernelTime(unsynchronized=False, largest_error_us=1)
     assert quality(machine) == NTP

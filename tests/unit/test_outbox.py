@@ -35,8 +35,23 @@ def test_what_was_sealed_is_pending_in_its_order_byte_for_byte(outbox):
     sealed = kept(outbox, 3)
     rows = outbox.pending(PACK, 10)
     assert [outbox.body(row) for row in rows] == [each.statement.encoded for each in sealed]
-    assert [outbox.row_of(each.statement.entry, PACK) for each in sealed] == rows
+    assert [outbox.row_of(each.statement.entry, PACK) for each in sealed] == list(rows)
     assert outbox.pending(PACK, 2) == rows[:2]
+
+
+def test_what_waits_is_asked_of_the_store_once_and_again_after_every_change(outbox):
+    sealed = kept(outbox, 2)
+    ledger = ledger_of(sealed)
+    before = outbox.pending(PACK, 10)
+    questions = []
+    outbox._connection.set_trace_callback(questions.append)  # nothing but the store itself knows
+    for _ in range(3):
+        assert outbox.pending(PACK, 10) == before
+    assert questions == []
+    prove(outbox, ledger, sealed[0].statement.entry)
+    assert outbox.pending(PACK, 10) == before[1:]
+    outbox.refused(sealed[1].statement.entry, "no", permanent=True)
+    assert outbox.pending(PACK, 10) == before[2:]
 
 
 def test_the_chain_s_end_moves_with_what_is_added(outbox):
@@ -88,17 +103,17 @@ def test_no_place_of_a_chain_is_taken_twice(outbox):
 def test_a_document_waits_for_the_proof_of_its_statement_and_then_for_its_archive(outbox):
     sealed = kept(outbox, 2)
     ledger = ledger_of(sealed)
-    assert outbox.pending_documents(PACK, 10) == []
+    assert outbox.pending_documents(PACK, 10) == ()
     second = sealed[-1]
     assert prove(outbox, ledger, second.statement.entry)
     (row,) = outbox.pending_documents(PACK, 10)
     assert outbox.document(row) == second.document
     assert outbox.stored([second.statement.body.document, digest("unknown")]) == [row]
-    assert outbox.pending_documents(PACK, 10) == []
+    assert outbox.pending_documents(PACK, 10) == ()
     totals = outbox.totals()
     assert (totals.documents_pending, totals.documents_stored) == (1, 1)
     prove(outbox, ledger, second.statement.entry)
-    assert outbox.pending_documents(PACK, 10) == []
+    assert outbox.pending_documents(PACK, 10) == ()
 
 
 def test_a_proof_ends_a_statement_s_way_once(outbox):
@@ -191,7 +206,7 @@ def test_a_document_refused_for_good_is_kept_counted_and_not_sent_again(outbox):
     assert outbox.documents_of(digest_of_held, PACK) == []
     assert outbox.documents_of(sealed[1].statement.body.document, "pack-2") == []
     outbox.document_refused(row, "wrong-document: said by a test")
-    assert outbox.pending_documents(PACK, 10) == []
+    assert outbox.pending_documents(PACK, 10) == ()
     assert outbox.document(row) == sealed[1].document
     assert (outbox.totals().documents_pending, outbox.totals().documents_refused) == (1, 1)
 
