@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Final
 
 from agent import chain_state
 from agent.chain_state import ChainState
-from agent.database import Database
+from agent.database import Connection, Database
 from agent.receipts import ProvenEntry
 from agent.salvage import refill
 from agent.seal import Sealed
@@ -281,7 +280,7 @@ class Outbox:
         )
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
+    def _changing(self) -> Iterator[Connection]:
         """The only way to change anything: what waits is asked for anew afterwards, ten times a second it would be the same."""
         with self._database.transaction() as database:
             self._queues.clear()

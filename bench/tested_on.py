@@ -45,10 +45,13 @@ def main() -> int:
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description="Fill the figures of a run into docs/tested-on.md.")
-    parser.add_argument("figures", type=Path, help="figures.json of the run")
-    path = parser.parse_args().figures
+    parser.add_argument(
+        "figures", type=Path, nargs="+", help="figures.json of a run; of several, the last one that has a figure counts"
+    )
+    figures = {}
     try:
-        figures = {name: (value, unit) for name, (value, unit) in json.loads(path.read_text()).items()}
+        for path in parser.parse_args().figures:
+            figures |= {name: (value, unit) for name, (value, unit) in json.loads(path.read_text()).items()}
         DOCUMENT.write_text(filled(DOCUMENT.read_text(), figures))
     except OSError as problem:
         raise InputOutputError(f"{problem.filename}: {problem.strerror}") from problem

@@ -159,6 +159,7 @@ def test_what_lay_in_the_write_ahead_log_only_is_salvaged_too(tmp_path):
         whole(sealed, gone_on(outbox))
 
 
+@pytest.mark.soak
 def test_a_replay_after_real_damage_goes_on_with_the_same_chain_and_remains_a_replay(tmp_path):
     config = tmp_path / "agent.toml"
     config.write_text(

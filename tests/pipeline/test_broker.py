@@ -88,6 +88,7 @@ def test_an_unpacked_broker_misses_no_library_and_runs(tmp_path):
 
 
 @needs_apt
+@pytest.mark.soak
 def test_processes_that_race_for_the_cache_all_get_the_same_running_broker(tmp_path):
     program = "import sys, pathlib; from demo.mosquitto import unpacked; print(unpacked(pathlib.Path(sys.argv[1])))"
     command = [sys.executable, "-c", program, str(tmp_path)]
@@ -134,6 +135,7 @@ def test_a_fetch_that_fails_is_one_line_and_leaves_nothing_half_unpacked(tmp_pat
 
 @needs_apt
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can become nobody")
+@pytest.mark.soak
 def test_unpacking_and_running_need_no_root(tmp_path):
     become_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     new_enough = ["-c", "import sys; sys.exit(sys.version_info < (3, 11))"]

@@ -250,11 +250,11 @@ def test_a_ledger_killed_at_any_moment_loses_nothing_that_is_resent(broker, ledg
     ledger.register(gateway)
     said = [gateway.open()]
     with Car(broker, gateway) as car:
-        for life in range(5):
+        for life in range(3):
             ledger.start()
             said += [gateway.segment() for _ in range(30)]
             unproven = [each for each in said if each.entry not in car.proven(ledger.key)]
-            for each in unproven[: 5 + 7 * life]:
+            for each in unproven[: 5 + 14 * life]:
                 car.send(each.encoded)
             ledger.stop(signal.SIGKILL)
         ledger.start()

@@ -116,6 +116,7 @@ def test_proofs_of_another_ledger_count_for_nothing(shared):
     assert (figures["proven"], figures["bad_answers"], figures["unanswered"]) == (0, 60, 60)
 
 
+@pytest.mark.soak
 def test_a_broker_that_dies_in_between_costs_no_statement_that_it_had_not_taken(stage):
     register(stage)
     watcher = Connection(parse_url(stage.broker.url))
@@ -148,6 +149,7 @@ def test_a_broker_that_stays_away_ends_the_load_when_patience_ends(stage):
     assert 0 < figures["sent"] < figures["statements"]
 
 
+@pytest.mark.soak
 def test_a_load_that_is_stopped_says_what_it_did_and_the_next_one_goes_on_from_there(stage):
     register(stage)
     watcher = Connection(parse_url(stage.broker.url))

@@ -314,6 +314,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path):
     assert digests[0][1] != digests[2][1]
 
 
+@pytest.mark.soak
 def test_whether_the_truth_is_written_and_how_often_changes_no_byte_of_the_log(tmp_path):
     logs = []
     for number, period in enumerate((0.01, 1.0)):

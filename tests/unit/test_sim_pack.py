@@ -80,6 +80,7 @@ def test_the_history_is_the_same_however_it_is_asked_for():
     assert fingerprint(whole) == fingerprint(pieces)
 
 
+@pytest.mark.soak
 def test_whether_the_truth_is_watched_changes_nothing():
     seen = []
 
@@ -153,6 +154,7 @@ def test_where_time_is_leaped_over_the_pack_is_not_on_the_bus_and_the_day_ends_a
 
 
 @pytest.mark.parametrize("cycle", ["wltc-low", "city"])
+@pytest.mark.soak
 def test_a_drive_that_is_leaped_over_takes_gives_back_heats_and_goes_as_far_as_the_same_on_the_bus(cycle):
     def figures(leap):
         made = trace(cycle, 2)
@@ -245,6 +247,7 @@ def test_a_pair_of_welded_contactors_keeps_the_link_live_and_the_firmware_says_s
     assert 166 in pack.report().alerts
 
 
+@pytest.mark.soak
 def test_the_odometer_is_the_traces_length():
     pack = planned(wltc(589.0))
     pack.advance_to(600 * S)

@@ -41,7 +41,7 @@ for stack in account auth password session session-noninteractive; do
 done
 ln -sf mawk "$root/usr/bin/awk"
 ln -sf dash "$root/usr/bin/sh"
-mkdir -p "$root"/{proc,sys,dev,run,tmp,root,host,app}
+mkdir -p "$root"/{proc,sys,dev,run,tmp,root,host,app,usr/local/bin}
 chmod 1777 "$root/tmp"
 
 # The machine's Python is 15 times slower than ours: it gets compiled files, and `python3 -m venv` a pip that lies ready.
@@ -70,6 +70,12 @@ units mask getty@.service getty.target serial-getty@.service console-getty.servi
   systemd-pcrphase.service systemd-pcrphase-sysinit.service kmod-static-nodes.service modprobe@configfs.service \
   modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service modprobe@dm_mod.service modprobe@loop.service sys-kernel-config.mount sys-kernel-debug.mount \
   sys-kernel-tracing.mount systemd-sysusers.service systemd-firstboot.service systemd-networkd-wait-online.service
+
+# systemd runs every generator at the start and at each daemon-reload, a second or two each time: nothing here needs one.
+mkdir -p "$root/etc/systemd/system-generators"
+for generator in "$root"/usr/lib/systemd/system-generators/*; do
+  ln -s /dev/null "$root/etc/systemd/system-generators/${generator##*/}"
+done
 
 # The kernel with the few modules we need.
 version=$(basename "$root"/usr/lib/modules/*)

@@ -1,6 +1,7 @@
 """Reads statements by the published format (docs/formats.md) with nothing of packseal: another eye on what it wrote."""
 
 import contextlib
+import functools
 import hashlib
 import sqlite3
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ def _rows(path, query):
         return store.execute(query).fetchall()
 
 
+@functools.cache
 def _statement(encoded):
     (_, unprotected, payload, _), end = _item(encoded, 0)
     assert (unprotected, end) == ({}, len(encoded))

@@ -30,15 +30,13 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.fixture(scope="module", autouse=True)
 def speaking():
     """The agent on vcan0, where no frame can get lost but in the agent, with segments of five seconds; and a pack that speaks."""
-    text = car.CONFIG.read_text()
-    short = text if "[segment]" in text else text.replace("[[pack]]", "[segment]\nseconds = 5\n\n[[pack]]", 1)
-    car.CONFIG.write_text(short.replace('"can0"', '"vcan0"'))
-    car.run("ip", "link", "add", "vcan0", "type", "vcan")
-    car.say("ip", "link", "set", "vcan0", "up")
-    earlier, cursor = said()[-1].epoch, car.journal_cursor()
-    car.restart_with("")
+    if '"vcan0"' not in car.CONFIG.read_text():
+        earlier = said()[-1].epoch
+        car.listen_on("vcan0")
+        car.say("systemctl", "restart", car.AGENT)
+        car.wait_for("another epoch", lambda: said()[-1].epoch != earlier, 120)
     # Its restart is a signed gap as soon as it listens again; only what is said from then on is counted.
-    car.wait_for("the gap of the restart", lambda: _epoch()[0].epoch != earlier and len(_epoch()) > 1, 120)
+    car.wait_for("the gap of the restart", lambda: len(_epoch()) > 1, 120)
     frames = car.Bench.FRAMES
     lines = (f"({at / 50:.6f}) vcan0 {frames[at % len(frames)]}\n" for at in range(50))
     RECORDING.write_text("".join(lines))
@@ -50,10 +48,10 @@ def speaking():
         try:
             car.wait_for("a segment with frames, or the player's end", lambda: _sealed() > 0 or player.poll(), 90)
             assert player.poll() is None, SAID.read_text()
-            yield player, cursor
+            yield player
         finally:
             player.kill()
-            car.CONFIG.write_text(text)  # for the next boot
+            car.listen_on("can0")  # for the next boot
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +165,15 @@ def test_the_time_of_the_network_is_taken_again():
 
 
 def test_through_all_of_that_no_frame_was_lost_and_no_gap_was_made(speaking):
-    player, cursor = speaking
-    player.terminate()
-    assert player.wait(30) == 0, SAID.read_text()
+    speaking.terminate()
+    assert speaking.wait(30) == 0, SAID.read_text()
     sent = len(SENT.read_text().splitlines())
     car.wait_for(f"all {sent} frames sealed", lambda: _sealed() >= sent, 60)
     assert _sealed() == sent
     first, restart, *rest = _epoch()
     assert (first.kind, restart.kind) == ("open", "gap")
     # An emulated machine may stand still for seconds; the agent tells that, too.
-    stalls = car.journal_since(cursor).count("nobody listened for")
+    stalls = car.journal_of_this_start().count("nobody listened for")
     assert [each.kind for each in rest if each.kind not in ("segment", "clock")] == ["gap"] * stalls
 
 
@@ -202,10 +199,6 @@ def test_every_segment_is_stamped_by_the_clock_that_was_announced_before_it_and_
     assert said()[: len(before_any_time)] == before_any_time
 
 
-def test_the_ledger_has_every_statement_as_it_was_first_made_and_a_stranger_verifies_them(before_any_time):
+def test_the_ledger_has_every_statement_as_it_was_first_made(before_any_time):
     car.wait_for("all proven", car.all_proven, 90)
     assert {each.entry for each in before_any_time} | {each.entry for each in _epoch()} <= admitted()
-    found = car.verdict()
-    assert found["verified"]
-    assert found["statements"]["clock"] >= len(_changes())
-    assert found["loose_statements"] == 0

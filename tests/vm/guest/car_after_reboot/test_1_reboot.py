@@ -52,6 +52,9 @@ def test_a_bundle_of_both_boots_verifies_offline():
     assert found["pack_keys_pinned"]
     assert found["loose_statements"] == 0
     assert found["statements"]["segment"] >= segments  # the agent goes on
+    assert found["statements"]["close"] >= 2
+    assert found["statements"]["clock"] >= 5
+    assert found["frames"] > 100
     assert any(gap["reason"] == "restart" and not gap["same_boot"] for gap in found["gaps"])
     print(json.dumps(found["statements"]))
 
