@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.vm import application, image, machine, places, tools
 
 BEGAN = time.monotonic()
+BUILT = ("from nothing", "with all built")
 
 
 def main(words=None):
@@ -36,7 +37,7 @@ def main(words=None):
     if wanted.shell:
         return machine.shell(chosen[0], system, disk, wanted.out)
     outcomes = _together(chosen, system, disk, selection, wanted)
-    return _tell(outcomes, wanted.out, "from nothing" if cold else "with all built")
+    return _tell(outcomes, wanted.out, BUILT[0 if cold else 1])
 
 
 def say(line):
