@@ -17,7 +17,7 @@ from agent import wrapping_key
 from agent.capture import Capture
 from agent.chain_state import ChainState
 from agent.clock import RecordedClock, SystemClock
-from agent.config import AgentConfig, SourceTable
+from agent.config import DEFAULT_BITRATE, AgentConfig, SourceTable
 from agent.courier import Courier
 from agent.engine import Engine, Station
 from agent.errors import ConfigError
@@ -213,7 +213,7 @@ def source(table: SourceTable, profile: Profile) -> Source:
     # python-can is imported where it is needed only: it would stay in memory for as long as the service runs.
     from agent.sources.python_can import LiveSource
 
-    return LiveSource(table.interface, table.channel, table.bitrate, dict(table.options))
+    return LiveSource(table.interface, table.channel, table.bitrate or DEFAULT_BITRATE, dict(table.options))
 
 
 def endpoint(config: AgentConfig) -> Endpoint:

@@ -70,8 +70,7 @@ def _source(table: PackTable, profile: Profile) -> Finding:
         return configured
     match wanted.interface:
         case "socketcan":
-            asked = wanted.bitrate if "bitrate" in wanted.model_fields_set else None
-            return selftest.socketcan(table.id, wanted.channel, asked)
+            return selftest.socketcan(table.id, wanted.channel, wanted.bitrate)
         case "slcan":
             return selftest.serial_adapter(table.id, wanted.channel)
         case other:

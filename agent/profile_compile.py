@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tomllib
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,22 +18,19 @@ import cantools.database
 from cantools.database.can import Database
 from cantools.database.can import Message as DbcMessage
 from cantools.database.can import Signal as DbcSignal
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.errors import ConfigError
 from agent.profile import MAX_ELEMENTS, MAX_SCHEMA_BYTES, Bits, Field, Kind, Message, Profile, Signal, check
 from agent.profile_units import exact_conversion
+from packseal import tables
 from packseal.program import run
+from packseal.tables import Table
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
 _SPAN: Final = re.compile(r"(.*)\{(\d{1,4})\.\.(\d{1,4})\}(.*)")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class ProfileSection(_Section):
+class ProfileSection(Table):
     """`[profile]`: what the profile is for. `bus` is a note for people."""
 
     name: str
@@ -44,7 +40,7 @@ class ProfileSection(_Section):
     bus: str = ""
 
 
-class SignalSection(_Section):
+class SignalSection(Table):
     """`[[signal]]`: one canonical signal from one DBC signal, or from several as an array."""
 
     name: str
@@ -57,11 +53,11 @@ class SignalSection(_Section):
     absent: int | None = None
 
 
-class Mapping(_Section):
+class Mapping(Table):
     """A mapping file, NAME.toml."""
 
     profile: ProfileSection
-    signal: list[SignalSection]
+    signal: tuple[SignalSection, ...]
 
 
 def compile_profile(name: str, folder: Path) -> Profile:
@@ -160,25 +156,11 @@ class _Builder:
 
 def _read_mapping(path: Path) -> Mapping:
     try:
-        return Mapping.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return tables.read(tables.parsed(path.read_bytes()), Mapping)
     except OSError as problem:
         raise ConfigError(f"{path}: cannot be read: {problem.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{path}: not TOML: {problem}") from None
-    except ValidationError as problem:
-        raise ConfigError(f"{path}: {_first_fault(problem)}") from None
-
-
-def _first_fault(problem: ValidationError) -> str:
-    errors = problem.errors(include_url=False)
-    first = errors[0]
-    parts = [str(part + 1) if isinstance(part, int) else part for part in first["loc"]]
-    said = {
-        "extra_forbidden": "unknown key; remove it or correct its spelling",
-        "missing": "missing; add it",
-    }.get(first["type"], first["msg"])
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{' '.join(parts)}: {said}{more}"
+    except tables.Complaint as problem:
+        raise ConfigError(f"{path}: {problem}") from None
 
 
 def _read_dbc(mapping: Path, path: Path) -> Database:

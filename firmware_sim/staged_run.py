@@ -82,7 +82,7 @@ def _read(options: argparse.Namespace, scenario: Scenario | None) -> Iterator[tu
     if scenario is not None:
         yield "--scenario", reading.find(options.scenario)
         for fault in scenario.fault:
-            if log := fault.own().get("log"):
+            if log := fault.own.get("log"):
                 yield "a fault's log", Path(str(log))
 
 
@@ -128,7 +128,7 @@ def _keep_diagnosis_apart(options: argparse.Namespace, scenario: Scenario | None
     if not _answers(scenario) or (scenario is None and options.out is not None):
         return
     uds, names = UdsTable() if scenario is None else scenario.uds, {each.identifier: each.name for each in own}
-    for key, identifier in uds.model_dump(exclude={"enabled"}).items():
+    for key, identifier in (("request", uds.request), ("response", uds.response), ("functional", uds.functional)):
         if identifier in names:
             where = "" if scenario is None else f"{reading.find(options.scenario)}: "
             said = f"0x{identifier:X} is {names[identifier]}, which the pack sends; give a free identifier"

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from msgspec import structs
+
 from evidence.merkle import Digest
 from ledger import app, config
 from ledger.bulk import Progress
@@ -29,7 +31,7 @@ def _run(arguments: list[str] | None) -> int:
     chosen = _parser().parse_args(arguments)
     settings = config.load(chosen.config)
     if chosen.state_dir is not None:
-        settings = _with(settings, state_dir=chosen.state_dir)
+        settings = _with(settings, "ledger", state_dir=chosen.state_dir)
     command = {
         "init": _init,
         "serve": _serve,
@@ -44,16 +46,14 @@ def _run(arguments: list[str] | None) -> int:
 
 def _init(settings: Config, chosen: argparse.Namespace) -> int:
     given = {name: value for name in ("origin", "registrar") if (value := getattr(chosen, name)) is not None}
-    print(app.init(_with(settings, **given), chosen.maker, chosen.title or chosen.maker))
+    print(app.init(_with(settings, "ledger", **given), chosen.maker, chosen.title or chosen.maker))
     return program.OK
 
 
 def _serve(settings: Config, chosen: argparse.Namespace) -> int:
     app.journal()
     if chosen.share is not None:
-        settings = settings.model_copy(
-            update={"broker": config.read({"broker": {"shared_subscription": chosen.share}}, "--share").broker}
-        )
+        settings = _with(settings, "broker", shared_subscription=chosen.share)
     last = app.serve(settings, chosen.broker, _say_ready)
     print(f"{PROGRAM}: stopped: {last}", flush=True)
     return program.OK
@@ -141,9 +141,11 @@ def _progress(done: int, size: int) -> None:
     print(f"{PROGRAM}: {done} of {size} entries", file=sys.stderr)
 
 
-def _with(settings: Config, **changes: str) -> Config:
-    parsed = settings.ledger.model_dump(exclude_none=True) | changes
-    return settings.model_copy(update={"ledger": config.read({"ledger": parsed}, "command line").ledger})
+def _with(settings: Config, section: str, **changes: str) -> Config:
+    """`settings` with what the command line says of a section, which is checked as in the file."""
+    said = getattr(config.read({section: changes}, "command line"), section)
+    changed = structs.replace(getattr(settings, section), **{key: getattr(said, key) for key in changes})
+    return structs.replace(settings, **{section: changed})
 
 
 def _attribute(text: str) -> tuple[str, str]:

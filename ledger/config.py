@@ -3,71 +3,65 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from msgspec import Meta
 
 from evidence import names
-from evidence.errors import FormatError
 from ledger.errors import ConfigError
 from link import endpoint
 from link.endpoint import Endpoint, Tls
 from link.errors import LinkError
 from link.retry import Mode
+from packseal import tables
+from packseal.tables import Table, hold
 
 PLACES: Final = (Path("ledger.toml"), Path("/etc/packseal/ledger.toml"))
 LARGEST_DOCUMENT: Final = 4 * 1024 * 1024 + 4096
-_Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class LedgerSection(_Section):
+class LedgerSection(Table):
     """Which log this is and where it is kept."""
 
     origin: str | None = None
     registrar: str | None = None
-    id: _Identifier = "main"
-    state_dir: str = "/var/lib/packseal/ledger"
+    id: str = "main"
+    state_dir: Path = Path("/var/lib/packseal/ledger")
 
-    @field_validator("origin")
-    @classmethod
-    def _origin(cls, text: str | None) -> str | None:
-        return text if text is None else _evidence(names.origin, text)
-
-    @field_validator("registrar")
-    @classmethod
-    def _registrar(cls, text: str | None) -> str | None:
-        return text if text is None else _evidence(names.Registrar, text).authority
+    def __post_init__(self) -> None:
+        hold(self, names.origin, "origin")
+        hold(self, names.Registrar, "registrar")
+        hold(self, names.identifier, "id")
 
 
-class BrokerSection(_Section):
+class BrokerSection(Table):
     """How the ledger reaches its gateways."""
 
     url: str = "mqtt://127.0.0.1:1883"
-    password_file: str | None = None
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
+    password_file: Path | None = None
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
     protocol: Mode = "auto"
-    keepalive_s: Annotated[int, Field(ge=1, le=65535)] = 30
-    shared_subscription: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]{0,47})?$")] = ""
+    keepalive_s: Annotated[int, Meta(ge=1, le=65535)] = 30
+    shared_subscription: str = ""
+
+    def __post_init__(self) -> None:
+        if self.shared_subscription:
+            hold(self, names.identifier, "shared_subscription")
 
 
-class LogSection(_Section):
+class LogSection(Table):
     """How the log is kept."""
 
-    checkpoint_interval_s: Annotated[float, Field(ge=0.05, le=3600, strict=False)] = 1.0
-    time_interval_s: Annotated[int, Field(ge=1, le=3600)] = 60
-    heads_interval_s: Annotated[int, Field(ge=1, le=86400)] = 3600
-    batch: Annotated[int, Field(ge=1, le=65536)] = 256
+    checkpoint_interval_s: Annotated[float, Meta(ge=0.05, le=3600)] = 1.0
+    time_interval_s: Annotated[int, Meta(ge=1, le=3600)] = 60
+    heads_interval_s: Annotated[int, Meta(ge=1, le=86400)] = 3600
+    batch: Annotated[int, Meta(ge=1, le=65536)] = 256
 
 
-class Config(_Section):
+class Config(Table):
     """A whole ledger.toml."""
 
     ledger: LedgerSection = LedgerSection()
@@ -77,7 +71,7 @@ class Config(_Section):
     @property
     def folder(self) -> Path:
         """The state folder."""
-        return Path(self.ledger.state_dir).expanduser()
+        return self.ledger.state_dir
 
     def endpoint(self, url: str | None = None) -> Endpoint:
         """The broker's endpoint, with its files checked; ConfigError in one line."""
@@ -87,8 +81,8 @@ class Config(_Section):
             made = endpoint.parse_url(
                 url or broker.url,
                 client_id=f"packseal-ledger-{self.ledger.id}",
-                password_file=_path(broker.password_file),
-                tls=Tls(*(_path(each) for each in files)) if any(files) else None,
+                password_file=broker.password_file,
+                tls=Tls(*files) if any(files) else None,
                 keepalive_s=broker.keepalive_s,
                 protocol=broker.protocol,
             )
@@ -106,46 +100,16 @@ def load(path: Path | None) -> Config:
     if path is None:
         return Config()
     try:
-        parsed = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise ConfigError(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
-    return _rooted(read(parsed, str(path)), path.resolve().parent)
+        return read(tables.parsed(path.read_bytes()), str(path), path.resolve().parent)
+    except OSError as problem:
+        raise ConfigError(f"{path}: {problem.strerror}") from None
+    except tables.Complaint as problem:
+        raise ConfigError(f"{path}: {problem}") from None
 
 
-def _rooted(config: Config, folder: Path) -> Config:
-    """Relative paths in the file are relative to the file."""
-    files = {name: getattr(config.broker, name) for name in ("password_file", "ca", "certificate", "key")}
-    broker = {name: _under(folder, text) for name, text in files.items() if text is not None}
-    ledger = {"state_dir": _under(folder, config.ledger.state_dir)}
-    return config.model_copy(
-        update={
-            "ledger": config.ledger.model_copy(update=ledger),
-            "broker": config.broker.model_copy(update=broker),
-        }
-    )
-
-
-def _under(folder: Path, text: str) -> str:
-    return str(folder / Path(text).expanduser())
-
-
-def read(parsed: dict[str, Any], where: str) -> Config:
-    """The configuration of parsed TOML; ConfigError naming `where` and the first wrong key."""
+def read(parsed: dict[str, Any], where: str, folder: Path = Path()) -> Config:
+    """The configuration of parsed TOML, its paths relative to `folder`; ConfigError naming `where` and the wrong key."""
     try:
-        return Config.model_validate(parsed)
-    except ValidationError as problem:
-        first = problem.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        what = "is not a key of ledger.toml" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ConfigError(f"{where}: {key}: {what}") from None
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text).expanduser()
-
-
-def _evidence(check: Any, text: str) -> Any:  # noqa: ANN401 - what `check` makes of the text
-    try:
-        return check(text)
-    except FormatError as problem:
-        raise ValueError(str(problem)) from None
+        return tables.read(parsed, Config, folder)
+    except tables.Complaint as problem:
+        raise ConfigError(f"{where}: {problem}") from None

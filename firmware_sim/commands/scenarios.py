@@ -36,7 +36,7 @@ def execute(options: argparse.Namespace) -> None:
                 "title": scenario.title,
                 "firmware": scenario.bms.firmware,
                 "seconds_at_most": round(longest_s(scenario), 1),
-                "faults": sorted({str(fault.own().get("kind")) for fault in scenario.fault}),
+                "faults": sorted({str(fault.own.get("kind")) for fault in scenario.fault}),
                 "path": str(path),
             }
             for path, scenario in found

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
-
-from pydantic import BeforeValidator, Field
+from typing import Self
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 GRAIN_S = 0.1
@@ -33,5 +31,21 @@ def shown(duration_s: float) -> str:
     return f"{duration_s / UNITS_S[unit]:.4g} {unit}"
 
 
-Moment = Annotated[float, BeforeValidator(seconds)]
-Duration = Annotated[float, BeforeValidator(seconds), Field(ge=GRAIN_S)]
+class Moment(float):
+    """Seconds after the start."""
+
+    @classmethod
+    def from_toml(cls, value: object) -> Self:
+        """As it is written in a file; ValueError."""
+        return cls(seconds(value))
+
+
+class Duration(Moment):
+    """Seconds that something lasts."""
+
+    @classmethod
+    def from_toml(cls, value: object) -> Self:
+        """As it is written in a file; ValueError if it is shorter than the grain."""
+        if seconds(value) < GRAIN_S:
+            raise ValueError(f"a duration is at least {GRAIN_S} s")
+        return super().from_toml(value)

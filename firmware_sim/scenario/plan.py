@@ -16,6 +16,7 @@ from firmware_sim.scenario.schema import (
     LoadStep,
     Pace,
     ParkStep,
+    PlainStep,
     RoutineStep,
     RoutineTable,
     Scenario,
@@ -24,8 +25,6 @@ from firmware_sim.scenario.schema import (
 AC_AT_MOST_S = 48 * 3_600.0
 DC_AT_MOST_S = 3 * 3_600.0
 VARIANTS = 5  # of a cycle: a car does not drive the same way twice, and made traces are kept
-
-PlainStep = DriveStep | ParkStep | AcStep | DcStep | LoadStep
 
 
 class PlannedStep(NamedTuple):
@@ -64,7 +63,7 @@ def at_most_s(step: PlainStep) -> float:
     match step:
         case DriveStep():
             lap = sum(phase.seconds for phase in CYCLES[step.cycle])
-            return step.for_s or float(step.repeat * lap)
+            return step.for_s or float((step.repeat or 1) * lap)
         case AcStep():
             return step.for_s or AC_AT_MOST_S
         case DcStep():

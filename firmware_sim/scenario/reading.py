@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from firmware_sim.faults import catalogue
 from firmware_sim.faults.timeline import MAX_ENTRIES
 from firmware_sim.scenario.duration import shown
 from firmware_sim.scenario.plan import longest_s
-from firmware_sim.scenario.schema import AcStep, DcStep, DriveStep, LoadStep, ParkStep, RoutineStep, Scenario
+from firmware_sim.scenario.schema import RoutineStep, Scenario
+from packseal import tables
 from packseal.program import ConfigurationError, InputOutputError
 from packseal.shipped import config_dir
 
@@ -27,8 +25,6 @@ CELLS = {
     ("pylontech", "LFP"): (13, 16),
     ("pylontech", "NMC"): (12, 14),
 }
-_STEPS = (DriveStep, ParkStep, AcStep, DcStep, LoadStep, RoutineStep)
-_DOINGS = {str(step.model_fields["do"].annotation.__args__[0]) for step in _STEPS}  # type: ignore[union-attr]
 _SHIPPED_NAME = re.compile(r"[a-z0-9][a-z0-9-]*", re.ASCII)
 
 
@@ -58,15 +54,11 @@ def load(path: Path) -> Scenario:
     if len(content) > MAX_BYTES:
         raise ConfigurationError(f"{path}: more than {MAX_BYTES >> 20} MiB: this is no scenario")
     try:
-        values = tomllib.loads(content.decode())
-        _check_wholes(values)
-    except (ValueError, RecursionError) as problem:  # not TOML, not UTF-8, a number of 5,000 digits, 5,000 brackets
-        raise ConfigurationError(f"{path}: not TOML: {problem}") from None
-    _root_logs(values, path.resolve().parent)
-    try:
-        scenario = Scenario.model_validate(values)
-    except ValidationError as problem:
-        raise ConfigurationError(f"{path}: {_first(problem)}") from None
+        values = tables.parsed(content)
+        _set_apart(values, path.resolve().parent)
+        scenario = tables.read(values, Scenario)
+    except tables.Complaint as problem:
+        raise ConfigurationError(f"{path}: {problem}") from None
     complaint = next(_contradictions(scenario), None)
     if complaint is not None:
         raise ConfigurationError(f"{path}: {complaint}")
@@ -74,26 +66,17 @@ def load(path: Path) -> Scenario:
     return scenario
 
 
-def _check_wholes(values: dict[str, Any]) -> None:
-    """ValueError for a whole number that TOML does not promise to hold: some are too long even to be shown."""
-    waiting: list[object] = [values]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise ValueError("a whole number of more than 64 bits")
-
-
-def _root_logs(values: dict[str, Any], folder: Path) -> None:
-    """Relative paths in the file are relative to the file; what else is wrong with the tables is said later."""
+def _set_apart(values: dict[str, Any], folder: Path) -> None:
+    """Each fault's own keys into a table `own`, a log's path relative to the file; what else is wrong is said later."""
     faults = values.get("fault")
-    for fault in faults if isinstance(faults, list) else ():
-        log = fault.get("log") if isinstance(fault, dict) else None
-        if isinstance(log, str) and log:
-            fault["log"] = str(folder / log)
+    if not isinstance(faults, list):
+        return
+    for place, fault in enumerate(faults):
+        if isinstance(fault, dict):
+            own = {key: value for key, value in fault.items() if key not in ("at", "for")}
+            if isinstance(log := own.get("log"), str) and log:
+                own["log"] = str(folder / log)
+            faults[place] = {key: value for key, value in fault.items() if key not in own} | {"own": own}
 
 
 def _contradictions(scenario: Scenario) -> Iterator[str]:
@@ -124,7 +107,7 @@ def _check_faults(scenario: Scenario, path: Path) -> None:
         raise ConfigurationError(f"{path}: fault: there are {len(scenario.fault)}; {MAX_ENTRIES} at most are planned")
     for number, fault in enumerate(scenario.fault, 1):
         where = f"{path}: fault.{number}"
-        read = catalogue.read(fault.own(), where, cells=scenario.pack.cells, modules=MODULES)
+        read = catalogue.read(fault.own, where, cells=scenario.pack.cells, modules=MODULES)
         if catalogue.KINDS[read.kind].momentary and fault.for_s is not None:
             raise ConfigurationError(f"{where}.for: {read.kind} happens in a moment; leave `for` out")
         log = read.parameters.get("log")
@@ -134,47 +117,3 @@ def _check_faults(scenario: Scenario, path: Path) -> None:
             raise ConfigurationError(
                 f"{where}.at: {shown(fault.at_s)} is after the end; the scenario lasts {shown(length)} at most"
             )
-
-
-def _first(problem: ValidationError) -> str:
-    """The first complaint as `key: what is wrong`, with what to do where the kind of error allows it."""
-    errors = problem.errors(include_url=False, include_context=True)
-    # A mistyped key shows twice, as one that is missing and one that is unknown: what was typed says more.
-    error = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(_place(error["loc"])) or "the file"
-    match error["type"]:
-        case "extra_forbidden":
-            return f"{key}: unknown key; see the commented commuting-day.toml for the keys there are"
-        case "missing":
-            return f"{key}: missing; add it"
-        case "tuple_type":
-            return f"{key}: write [[{key}]], in double brackets, once for each"
-        case "too_short":
-            return f"{key}: there must be at least one"
-        case "union_tag_not_found":
-            return f"{key}.do: missing; there are {_doings(error['loc'])}"
-        case "union_tag_invalid":
-            return f"{key}.do: {_unknown_doing(str(error['ctx']['tag']), error['loc'])}"
-        case _:
-            given = f", not {error['input']!r:.100}" if isinstance(error["input"], str | int | float) else ""
-            return f"{key}: {error['msg'].removeprefix('Value error, ')}{given}"
-
-
-def _unknown_doing(said: str, location: tuple[int | str, ...]) -> str:
-    if said in _DOINGS:
-        return f"a routine can hold no other {said}; there are {_doings(location)}"
-    return f"{said!r:.60} is unknown; there are {_doings(location)}"
-
-
-def _doings(location: tuple[int | str, ...]) -> str:
-    """What a step there can do."""
-    return ", ".join(sorted(_DOINGS - {"routine"} if location[0] == "routine" else _DOINGS))
-
-
-def _place(location: tuple[int | str, ...]) -> Iterator[str]:
-    """A key's path as people count: tables from 1, and without the tags that tell the kinds of steps apart."""
-    before: int | str = ""
-    for part in location:
-        if not (isinstance(before, int) and part in _DOINGS):
-            yield str(part + 1) if isinstance(part, int) else part
-        before = part

@@ -53,7 +53,8 @@ class PlannedFault:
 
 def stage(scenario: Scenario, seed: int, start_unix_us: int) -> SimulatedPack:
     """The scenario's pack at its first moment."""
-    climate = Ambient(**scenario.ambient.model_dump())
+    ambient = scenario.ambient
+    climate = Ambient(ambient.mean_c, ambient.day_swing_k, ambient.year_swing_k)
     start_s = scenario.start.timestamp()
     made = scenario.pack
     spec = PackSpec(
@@ -97,7 +98,7 @@ def planned_faults(scenario: Scenario) -> list[PlannedFault]:
         PlannedFault(
             round(each.at_s * 1e6),
             None if each.for_s is None else round((each.at_s + each.for_s) * 1e6),
-            catalogue.read(each.own(), f"fault.{number}", cells=scenario.pack.cells),
+            catalogue.read(each.own, f"fault.{number}", cells=scenario.pack.cells),
         )
         for number, each in enumerate(scenario.fault, 1)
     ]

@@ -80,7 +80,7 @@ def test_an_unknown_or_mistyped_key_is_named(write, text, key):
         (LEAST + '[[pack]]\nid = "Pack"\nprofile = "kona-ev"\n' + SOURCE, "pack.1.id"),
         (LEAST + '[[pack]]\nid = "a"\nprofile = "../x"\n' + SOURCE, "pack.1.profile"),
         (LEAST + ONE_PACK + 'bitrate = "fast"\n', "pack.1.source.bitrate"),
-        (LEAST + ONE_PACK + "options = { a = [1] }\n", "pack.1.source.options.a.str"),
+        (LEAST + ONE_PACK + "options = { a = [1] }\n", "pack.1.source.options.a"),
         (LEAST.replace("gw-01", "gw\\u001b[2J"), "gateway"),
         (LEAST.replace("packs.example,2026", "packs.example"), "registrar"),
         (LEAST.replace(VKEY, VKEY[:-4] + "AAAA"), "ledger.key"),
@@ -152,9 +152,25 @@ def test_in_a_folder_that_is_not_ours_to_enter_the_next_place_is_looked_at(tmp_p
 
 
 def test_a_configuration_cannot_be_changed_after_it_was_read(write):
-    with pytest.raises(ValueError, match="frozen"):
+    with pytest.raises(AttributeError, match="immutable"):
         config.load(write(LEAST)).gateway = "other"
 
 
 def test_a_mistyped_key_is_named_as_it_was_typed_though_the_right_one_is_missing_too(write):
     assert complaint(write(LEAST.replace("gateway =", "gatewya ="))).startswith("gatewya: unknown key")
+    assert complaint(write(LEAST.replace("key =", "kye =") + ONE_PACK + "[segment]\nseconds = 0\n")).startswith(
+        "ledger.kye: unknown key"
+    )
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "-9223372036854775809", "0x" + "F" * 5_000])
+def test_a_number_that_toml_does_not_promise_to_hold_is_one_line_with_its_key(write, number):
+    said = complaint(write(f"{LEAST}[segment]\nseconds = {number}\n"))
+    assert said == "segment.seconds: a whole number of more than 64 bits; write a smaller one"
+
+
+def test_a_bitrate_that_was_not_given_is_known_not_to_have_been_given(write):
+    given, left_out = config.load(
+        write(f"{LEAST}{ONE_PACK}bitrate = 250000\n{ONE_PACK.replace('pack-1', 'pack-2')}")
+    ).pack
+    assert (given.source.bitrate, left_out.source.bitrate) == (250_000, None)

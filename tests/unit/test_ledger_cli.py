@@ -164,3 +164,15 @@ def test_show_names_a_fork(packseal_ledger, tmp_path):
         clone = Gateway(epoch=7, prev=first.entry)
         sequencer.integrate([gateway.arrival(each) for each in (first, gateway.open(), clone.say("open", first.body))])
     assert f"FORK         two statements of key {gateway.key.kid.hex()}" in packseal_ledger("show")[1]
+
+
+def test_a_share_on_the_command_line_replaces_only_itself_and_is_checked_like_the_file(
+    packseal_ledger, founded, tmp_path
+):
+    path = tmp_path / "ledger.toml"
+    path.write_text("[broker]\nurl = 'http://broker.example'\n")
+    code, _, said = packseal_ledger("serve", "--config", str(path), "--share", "two")
+    assert (code, "the broker's URL must be" in said) == (program.CONFIGURATION, True)
+    code, _, said = packseal_ledger("serve", "--config", str(path), "--share", "a/b")
+    assert (code, said.count("\n")) == (program.CONFIGURATION, 1)
+    assert "command line: broker.shared_subscription: identifier 'a/b'" in said

@@ -6,22 +6,22 @@ import re
 import tomllib
 
 import pytest
-from pydantic import BaseModel
+from msgspec import structs
 
 from ledger import config
 from ledger.config import Config
 from ledger.errors import ConfigError
 from packseal.shipped import config_dir
+from packseal.tables import Table
 
 SAMPLE = config_dir() / "ledger.toml"
 
 
-def keys_of(model: type[BaseModel], prefix: str = "") -> set[str]:
+def keys_of(model: type[Table], prefix: str = "") -> set[str]:
     found: set[str] = set()
-    for name, field in model.model_fields.items():
-        inner = field.annotation
-        nested = isinstance(inner, type) and issubclass(inner, BaseModel)
-        found |= keys_of(inner, f"{prefix}{name}.") if nested else {prefix + name}
+    for field in structs.fields(model):
+        nested = isinstance(field.type, type) and issubclass(field.type, Table)
+        found |= keys_of(field.type, f"{prefix}{field.name}.") if nested else {prefix + field.name}
     return found
 
 
@@ -53,8 +53,8 @@ def test_the_sample_parses_with_every_key_in_force():
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[ledger]\noriginn = 'x'", "ledger.originn: is not a key"),
-        ("[ledgers]", "ledgers: is not a key"),
+        ("[ledger]\noriginn = 'x'", "ledger.originn: unknown key"),
+        ("[ledgers]", "ledgers: unknown key"),
         ("[log]\nbatch = '256'", "log.batch"),
         ("[log]\nbatch = 0", "log.batch"),
         ("[log]\nbatch = true", "log.batch"),
@@ -64,6 +64,16 @@ def test_the_sample_parses_with_every_key_in_force():
         ("[ledger]\nid = 'Main'", "ledger.id"),
         ("[broker]\nprotocol = '4'", "broker.protocol"),
         ("[broker]\nshared_subscription = 'a/b'", "broker.shared_subscription"),
+        ("[log]\ncheckpoint_interval_s = '1'", "log.checkpoint_interval_s: write a number from 0.05 to 3600, not '1'"),
+        (
+            "[log]\ncheckpoint_interval_s = true",
+            "log.checkpoint_interval_s: write a number from 0.05 to 3600, not true",
+        ),
+        ('[ledger]\nid = "main\\n"', "ledger.id: identifier"),
+        ('[ledger]\nstate_dir = "a\\u0000b"', "ledger.state_dir: a path cannot contain a NUL"),
+        ("[log]\nbatch = 99999999999999999999", "log.batch: a whole number of more than 64 bits"),
+        (f"[log]\nbatch = 1{'0' * 5_000}", "not TOML: "),
+        (f"x = {'[' * 5_000}", "not TOML: "),
         ("[broker", "ledger.toml"),
     ],
 )
@@ -74,6 +84,15 @@ def test_a_mistake_is_one_line_with_file_and_key(tmp_path, text, named):
         config.load(path)
     assert str(path) in str(caught.value)
     assert caught.value.exit_code == 78
+
+
+def test_relative_paths_are_relative_to_the_file_and_a_home_folder_is_known(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    path = tmp_path / "ledger.toml"
+    path.write_text("[ledger]\nstate_dir = 'state'\n[broker]\nca = '~/ca.pem'\nkey = '/k.pem'\n")
+    loaded = config.load(path)
+    assert loaded.folder == tmp_path / "state"
+    assert (str(loaded.broker.ca), str(loaded.broker.key)) == ("/home/me/ca.pem", "/k.pem")
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path):

@@ -101,6 +101,6 @@ def test_the_compiler_is_a_program_that_fails_with_one_line(tmp_path):
 def test_loading_does_not_import_cantools(tmp_path):
     code = (
         "import sys; from agent.profile_store import *; load_profile('kona-ev', profile_directories());"
-        "sys.exit('cantools' in sys.modules or 'pydantic' in sys.modules)"
+        "sys.exit('cantools' in sys.modules or 'msgspec' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -231,7 +231,7 @@ def test_playing_a_recording_pays_neither_for_numpy_nor_for_python_can(tmp_path)
     (tmp_path / "one.log").write_text("(1.000000) can0 132#0102\n")
     program = (
         "import sys; from firmware_sim.cli import main; code = main(sys.argv[1:]); "
-        "print(sorted({'numpy', 'can', 'pydantic', 'pyarrow', 'isotp'} & sys.modules.keys()), file=sys.stderr); sys.exit(code)"
+        "print(sorted({'numpy', 'can', 'msgspec', 'pyarrow', 'isotp'} & sys.modules.keys()), file=sys.stderr); sys.exit(code)"
     )
     words = [sys.executable, "-c", program, "play", str(tmp_path / "one.log"), "--out", "-"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -18,9 +18,9 @@ from tests.vm.wheels import lay_out, repacked
 LIBRARIES = (
     "cantools",
     "cbor2",
+    "msgspec",
     "numpy",
     "paho-mqtt",
-    "pydantic",
     "pynacl",
     "pyserial",
     "python-can",
