@@ -19,7 +19,7 @@ demo: $(VENV)/ready  ## three simulated packs, agent, broker and ledger for DURA
 	@$(BIN)/python -m demo --duration $(DURATION) $(if $(filter 1,$(FOREVER)),--forever)
 
 test: $(VENV)/ready  ## the everyday tests
-	$(BIN)/python -m pytest -q -m "not soak" -n 3 --dist loadfile
+	$(BIN)/python -m pytest -q -m "not soak" -n 4 --dist loadfile
 
 check: lint test  ## what CI runs: lint, types, import rules, tests
 
