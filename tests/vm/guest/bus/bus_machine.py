@@ -8,7 +8,7 @@ import struct
 import subprocess
 import time
 
-DEADLINE_S = 60
+DEADLINE_S = 180
 EXTENDED, REMOTE, FD, ERROR = 1, 2, 4, 8  # as the agent's frames have them
 _BITS = {EXTENDED: 0x80000000, REMOTE: 0x40000000, ERROR: 0x20000000}
 _SO_TIMESTAMPNS = 35

@@ -12,7 +12,7 @@ from agent.errors import SourceError
 from agent.frames import ERROR, EXTENDED, FD, REMOTE, Frames
 from agent.sources.source import boottime_us
 
-DEADLINE_S = 60
+DEADLINE_S = 180
 PLAIN = [
     (0x123, 0, b"\x01\x02\x03"),
     (0x18FF50E5, EXTENDED, bytes(range(8))),

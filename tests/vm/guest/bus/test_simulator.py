@@ -89,7 +89,6 @@ def _is_silent(bus):
     return True
 
 
-@pytest.mark.timeout(240)
 def test_the_kernels_own_iso_tp_reads_the_packs_diagnosis(pack):
     assert pack.ask(bytes.fromhex("22F190")) == bytes.fromhex("62F190") + b"SIMPACKSEAL000001"
     cells = pack.ask(bytes.fromhex("220211"))

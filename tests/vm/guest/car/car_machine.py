@@ -14,6 +14,7 @@ CONFIG = Path("/etc/packseal/agent.toml")
 STATE = Path("/var/lib/packseal/agent")
 PACK = "pack-0001"
 DROP_IN = Path(f"/etc/systemd/system/{AGENT}.d/bench.conf")
+PATIENCE_S = 240  # nothing here takes so long; the host may be slow
 WATCHDOG_S = 10  # short enough for a test; the product's is 60 s
 MANUAL = Path("/host/docs/install.md")
 BENCH = "can1"  # the other end of the agent's can0
@@ -21,21 +22,21 @@ BENCH = "can1"  # the other end of the agent's can0
 SHELL = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 
 
-def run(*command, timeout=120):
+def run(*command, timeout=PATIENCE_S):
     """The finished process, whatever its exit code."""
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL, env=SHELL
     )
 
 
-def say(*command, timeout=120):
+def say(*command, timeout=PATIENCE_S):
     """What a command that must succeed prints."""
     done = run(*command, timeout=timeout)
     assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout.strip()
 
 
-def wait_for(what, condition, within_s=60):
+def wait_for(what, condition, within_s=PATIENCE_S):
     """The first true value of `condition`, and how many seconds it took; fails when there is none in time."""
     began = time.monotonic()
     while True:

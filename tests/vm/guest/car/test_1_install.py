@@ -24,7 +24,6 @@ def test_the_machine_starts_without_packseal():
     car.DROP_IN.write_text(f"[Service]\nWatchdogSec={car.WATCHDOG_S}\n")
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_documented_step_works(section):
     print(car.follow(section))

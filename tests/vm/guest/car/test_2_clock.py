@@ -24,8 +24,6 @@ OFF_BY_MS = (
     10_000  # of a wall clock, between its reading here and there: an emulated machine may stand still for seconds
 )
 
-pytestmark = pytest.mark.timeout(240)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def speaking():
@@ -34,9 +32,9 @@ def speaking():
         earlier = said()[-1].epoch
         car.listen_on("vcan0")
         car.say("systemctl", "restart", car.AGENT)
-        car.wait_for("another epoch", lambda: said()[-1].epoch != earlier, 120)
+        car.wait_for("another epoch", lambda: said()[-1].epoch != earlier)
     # Its restart is a signed gap as soon as it listens again; only what is said from then on is counted.
-    car.wait_for("the gap of the restart", lambda: len(_epoch()) > 1, 120)
+    car.wait_for("the gap of the restart", lambda: len(_epoch()) > 1)
     frames = car.Bench.FRAMES
     lines = (f"({at / 50:.6f}) vcan0 {frames[at % len(frames)]}\n" for at in range(50))
     RECORDING.write_text("".join(lines))
@@ -46,7 +44,7 @@ def speaking():
         subprocess.Popen(command, stdout=output, stderr=output, env=car.SHELL) as player,
     ):
         try:
-            car.wait_for("a segment with frames, or the player's end", lambda: _sealed() > 0 or player.poll(), 90)
+            car.wait_for("a segment with frames, or the player's end", lambda: _sealed() > 0 or player.poll())
             assert player.poll() is None, SAID.read_text()
             yield player
         finally:
@@ -89,14 +87,14 @@ def _sealed():
 def _segment_after(statement):
     """The first segment behind a statement, once it is sealed."""
     behind = lambda: [each for each in _epoch() if each.kind == "segment" and each.seq > statement.seq]  # noqa: E731
-    return car.wait_for("a segment", behind, 60)[0][0]
+    return car.wait_for("a segment", behind)[0][0]
 
 
 def _set_clock(unix_s):
     """Set the wall clock as an operator does; by how much that moved it, in ms, and the `clock` statement about it."""
     told, moved_ms = len(_changes()), (unix_s - time.time()) * 1000
     car.say("date", "--set", f"@{unix_s}")
-    changes, _ = car.wait_for("a clock statement", lambda: _changes()[told:], 30)
+    changes, _ = car.wait_for("a clock statement", lambda: _changes()[told:])
     return moved_ms, changes[0]
 
 
@@ -122,7 +120,7 @@ def test_time_that_arrives_late_with_the_network_is_said_in_a_clock_statement(ne
     was_ms = time.time() * 1000 - time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
     car.say("ip", "link", "set", "late0", "up")
     # The step and the trust may be seen together or one after the other.
-    changes, _ = car.wait_for("network time", lambda: [c for c in _changes() if c.body[4] == NTP] and _changes(), 60)
+    changes, _ = car.wait_for("network time", lambda: [c for c in _changes() if c.body[4] == NTP] and _changes())
     step = changes[0]
     assert step.body[1] == STEPPED
     assert abs(step.body[2] - was_ms - step.t0_ms) < OFF_BY_MS
@@ -154,21 +152,21 @@ def test_a_clock_that_falls_back_to_1970_changes_nothing_but_what_it_is_said_to_
 
 
 def test_the_live_line_goes_on_while_the_clock_says_1970():
-    (line,) = car.say("mosquitto_sub", "-C", "1", "-W", "30", "-t", LIVE).splitlines()
+    (line,) = car.say("mosquitto_sub", "-C", "1", "-W", "120", "-t", LIVE).splitlines()
     assert "CurrentVoltage" in line
 
 
 def test_the_time_of_the_network_is_taken_again():
     told = len(_changes())
     car.say("systemctl", "start", "systemd-timesyncd.service")
-    car.wait_for("network time", lambda: [c for c in _changes()[told:] if c.body[4] == NTP], 60)
+    car.wait_for("network time", lambda: [c for c in _changes()[told:] if c.body[4] == NTP])
 
 
 def test_through_all_of_that_no_frame_was_lost_and_no_gap_was_made(speaking):
     speaking.terminate()
     assert speaking.wait(30) == 0, SAID.read_text()
     sent = len(SENT.read_text().splitlines())
-    car.wait_for(f"all {sent} frames sealed", lambda: _sealed() >= sent, 60)
+    car.wait_for(f"all {sent} frames sealed", lambda: _sealed() >= sent)
     assert _sealed() == sent
     first, restart, *rest = _epoch()
     assert (first.kind, restart.kind) == ("open", "gap")
@@ -200,5 +198,5 @@ def test_every_segment_is_stamped_by_the_clock_that_was_announced_before_it_and_
 
 
 def test_the_ledger_has_every_statement_as_it_was_first_made(before_any_time):
-    car.wait_for("all proven", car.all_proven, 90)
+    car.wait_for("all proven", car.all_proven)
     assert {each.entry for each in before_any_time} | {each.entry for each in _epoch()} <= admitted()

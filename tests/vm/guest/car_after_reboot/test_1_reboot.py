@@ -4,9 +4,6 @@ import json
 from pathlib import Path
 
 import car_machine as car
-import pytest
-
-pytestmark = pytest.mark.timeout(240)
 
 _BOOTS = """
 import json, sqlite3
@@ -33,7 +30,7 @@ def test_the_services_are_up_by_themselves():
 def test_the_chain_goes_on_in_a_new_boot_and_every_link_holds():
     with car.Bench():
         segments = car.kinds().count("segment")
-        car.wait_for("a segment of this boot", lambda: car.kinds().count("segment") > segments, 90)
+        car.wait_for("a segment of this boot", lambda: car.kinds().count("segment") > segments)
     rows = _rows()
     this_boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
     boots = [boot for _, boot, _, _ in rows]
@@ -45,7 +42,7 @@ def test_the_chain_goes_on_in_a_new_boot_and_every_link_holds():
 
 
 def test_a_bundle_of_both_boots_verifies_offline():
-    car.wait_for("all proven", car.all_proven, 90)
+    car.wait_for("all proven", car.all_proven)
     segments = car.kinds().count("segment")
     found = car.verdict()
     assert found["verified"]

@@ -3,9 +3,6 @@
 from pathlib import Path
 
 import car_machine as car
-import pytest
-
-pytestmark = pytest.mark.timeout(600)
 
 
 def test_an_update_tries_itself_is_switched_to_and_goes_on_with_the_chain():
