@@ -47,6 +47,7 @@ class SystemClock:
         self._vouching = Vouching()
         self._asked: tuple[int, int, int | None] | None = None  # boot ms, offset then, hardware clock less boot clock
         self._told: tuple[int, int, bool] | None = None  # boot ms, offset then, whether it was synchronized
+        self._touched: tuple[int | None, int] = (None, 0)  # the file's time, and the offset when it was first seen
 
     def read(self) -> Reading:
         """The clocks now."""
@@ -64,13 +65,17 @@ class SystemClock:
         """Whether somebody keeps the clock right: asked after a step and every second, and counted on in between."""
         told = self._told
         if told is None or boot_ms - told[0] >= _ASK_DISCIPLINE_MS or abs(offset_ms - told[1]) > _STEP_MS:
-            told = self._told = (boot_ms, offset_ms, self._disciplined(boot_ms + offset_ms))
+            told = self._told = (boot_ms, offset_ms, self._disciplined(boot_ms + offset_ms, offset_ms))
         return told[2]
 
-    def _disciplined(self, wall_ms: int) -> bool:
+    def _disciplined(self, wall_ms: int, offset_ms: int) -> bool:
         said = self._witnesses.kernel()
         if said is None:
-            return touched_lately(wall_ms, self._witnesses.touched_ms())
+            touched_ms = self._witnesses.touched_ms()
+            if touched_ms != self._touched[0]:
+                self._touched = (touched_ms, offset_ms)
+            # What was synchronized is the clock of then: one that has stepped since is another.
+            return touched_lately(wall_ms, touched_ms) and abs(offset_ms - self._touched[1]) <= _STEP_MS
         return disciplined(unsynchronized=said.unsynchronized, largest_error_us=said.largest_error_us)
 
     def _hardware(self, boot_ms: int, offset_ms: int) -> int | None:

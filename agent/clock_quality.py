@@ -46,6 +46,6 @@ def disciplined(*, unsynchronized: bool, largest_error_us: int) -> bool:
 def touched_lately(wall_ms: int, touched_ms: int | None) -> bool:
     """Whether a file that is touched at each synchronization was so lately, by the clock as it is now.
 
-    A clock that was set by hand since then finds it in the future or long ago.
+    That alone does not notice a clock that was set by less than that; who has seen the clock step says so.
     """
     return touched_ms is not None and -AHEAD_MS <= wall_ms - touched_ms <= FRESH_MS

@@ -14,6 +14,7 @@ from typing import Final
 
 from agent.errors import AgentError
 from agent.outbox import Outbox
+from agent.pulse import Pulse
 from agent.receipts import LedgerForked, Receipts
 from agent.uplink import OUTSTANDING, Uplink
 from evidence.answer import Refusal
@@ -44,7 +45,10 @@ class Carried:
 
 
 class Courier:
-    """One gateway's traffic. `packs` maps pack ids to their URIs; `checkpoint_seen` is told each newer verified checkpoint."""
+    """One gateway's traffic. `packs` maps pack ids to their URIs; `checkpoint_seen` is told each newer verified checkpoint.
+
+    `pulse` is that of the connection's thread.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,8 @@ class Courier:
         checkpoint_seen: Callable[[Seen], None],
     ) -> None:
         self.connection = connection
+        self.pulse = Pulse("the link")
+        connection.progress = lambda doing, rest_s: self.pulse.beat(doing, rest_s=rest_s)
         self.carried = Carried()
         self._outbox = outbox
         self._receipts = receipts

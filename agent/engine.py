@@ -87,7 +87,8 @@ class Engine:
 
     def run(self) -> None:
         """Capture, keep and carry until asked to stop; StoreError when nothing can be kept any more."""
-        watchdog = Watchdog(self.service, [self._pulse, *(each.capture.pulse for each in self.stations.values())])
+        captures = (each.capture.pulse for each in self.stations.values())
+        watchdog = Watchdog(self.service, [self._pulse, self.courier.pulse, *captures])
         try:
             for station in self.stations.values():
                 station.capture.start()

@@ -29,6 +29,8 @@ from link.unread import Unread
 
 WINDOW = 20
 INBOUND_LIMIT_BYTES = 1 << 20
+CONNECTING_S = 180.0
+"""So long an attempt may take before the thread counts as hanging: resolvers ask several servers, several times."""
 _LONGEST_WAIT_S = 1.0
 
 
@@ -42,6 +44,9 @@ class Connection:
 
     `bytes_in` and `bytes_out` count topics and payloads received and handed to the network. `overflowed` counts QoS 0
     messages thrown away because the owner had stopped reading.
+
+    `progress(doing, rest_s)`, to be set before the start, is called by the thread whenever it gets on: it may then be silent
+    for `rest_s` and a moment.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class Connection:
         self.bytes_in = 0
         self.bytes_out = 0
         self.overflowed = 0
+        self.progress: Callable[[str, float], None] = lambda doing, rest_s: None
         self._will_for = will_for
         self._births = itertools.count(first_birth)
         self._tokens = itertools.count(1)
@@ -208,6 +214,7 @@ class Connection:
                 at_once = self._versions.learn(version, end.outcome) or self._stopping.is_set()
                 delay_s = 0.0 if at_once else self._delays.after(up_s=up_s, permanent=end.permanent)
                 self._unread.put(Down(end.reason, end.permanent, delay_s))
+                self.progress("waiting to connect again", delay_s)
                 self._stopping.wait(delay_s)
         finally:
             with self._lock:
@@ -230,10 +237,12 @@ class Connection:
                 tokens=self._tokens,
                 emit=self._take,
             )
+            self.progress(f"connecting to {self.endpoint}", CONNECTING_S)
             session.connect()
             while not self._stopping.is_set() or self._unfinished():
                 session.step(ear.fileno(), _LONGEST_WAIT_S)
                 self._serve(session, ear)
+                self.progress(f"carrying to {self.endpoint}", _LONGEST_WAIT_S)
             session.disconnect(max(0.5, self._stop_by - time.monotonic()))
             return LinkDown("stopped")
         except LinkDown as down:

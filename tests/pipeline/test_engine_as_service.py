@@ -12,6 +12,8 @@ import pytest
 
 from agent.outbox import Outbox
 from agent.sources.source import boottime_us
+from link import connection
+from link.session import Session
 from packseal import service_manager
 from packseal.service_manager import ServiceManager
 from tests.agent_world import PACK
@@ -142,6 +144,31 @@ def test_a_store_that_hangs_in_a_commit_is_named_and_the_manager_is_not_fed(runn
     hang.set()
     try:
         assert eventually(lambda: named(caplog, "the engine", f"keeping what {PACK} has sealed"))
+    finally:
+        hang.clear()
+        let_go.set()
+    assert manager.is_fed()
+
+
+def test_a_link_thread_that_hangs_is_named_and_the_manager_is_not_fed(running, manager, caplog, monkeypatch):
+    let_go, hang, connect = threading.Event(), threading.Event(), Session.connect
+
+    def slow(session):
+        if hang.is_set():
+            let_go.wait(DEADLINE_S)
+        connect(session)
+
+    monkeypatch.setattr(Session, "connect", slow)
+    monkeypatch.setattr(connection, "CONNECTING_S", 0.0)
+    running.start()
+    assert manager.is_fed()
+    hang.set()
+    try:
+        endpoint = running.engine.courier.connection.endpoint
+        assert eventually(lambda: named(caplog, "the link", f"connecting to {endpoint}"))
+        fed = manager.fed()
+        assert eventually(lambda: running.engine.stations[PACK].statements > 0)
+        assert manager.fed() == fed
     finally:
         hang.clear()
         let_go.set()

@@ -122,6 +122,19 @@ def test_in_a_hardened_service_a_clock_set_by_hand_is_worth_nothing_until_it_is_
     assert quality(machine) == NTP
 
 
+@pytest.mark.parametrize("step_ms", [3_600_000, -1_200_000, -9_000, 2_000])
+def test_in_a_hardened_service_a_clock_set_by_little_is_another_until_it_is_synchronized_again(machine, step_ms):
+    machine.said, machine.touched = None, NOW_MS - 600_000
+    assert quality(machine) == NTP
+    machine.set(machine.wall_ms + step_ms)
+    agrees = abs(step_ms) <= AGREES_MS
+    for _ in range(3):
+        assert quality(machine) == (RTC if agrees else NONE)
+        machine.pass_s(1800)
+    machine.touched = machine.wall_ms
+    assert quality(machine) == NTP
+
+
 def test_a_wall_clock_before_1970_reads_0(machine):
     machine.set(-5_000)
     assert machine.clock.read().wall_ms == 0
