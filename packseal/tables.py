@@ -143,12 +143,15 @@ def _spots(wanted: types.Type, value: object, place: str = "$", key: str = "") -
 
 
 def _meant(wanted: types.Type, value: object) -> types.Type:
-    """A type without "or nothing"; of tables that a tag tells apart the one that is there, else one of the tag alone."""
+    """A type without "or nothing"; for a list the list; of tables that a tag tells apart the one there, else the tag alone."""
     if not isinstance(wanted, types.UnionType):
         return wanted
     several = tuple(each for each in wanted.types if not isinstance(each, types.NoneType))
     tables = [each for each in several if isinstance(each, types.StructType)]
     if len(tables) < 2:
+        fitting = [each for each in several if isinstance(each, types.ListType | types.VarTupleType)]
+        if isinstance(value, list) and fitting:
+            return fitting[0]
         return several[0] if len(several) == 1 else types.UnionType(several)
     tag = str(tables[0].tag_field)
     choices = types.LiteralType(tuple(sorted(str(each.tag) for each in tables)))
@@ -172,7 +175,11 @@ def _complaint(problem: msgspec.ValidationError, spots: list[_Spot]) -> str:
     cause = problem.__cause__
     said = "" if cause is None else str(cause)
     match = _PLACE.fullmatch(str(problem).removeprefix(said))
-    spot = next(spot for spot in spots if spot.place == (match[1] if match else "$"))
+    place = match[1] if match else "$"
+    # Where the types' own walk has not come as far as msgspec's: the nearest above.
+    spot = next((spot for spot in spots if spot.place == place), None) or max(
+        (spot for spot in spots if spot.place and place.startswith(spot.place)), key=lambda spot: len(spot.place)
+    )
     if cause is None:
         return _mistake(spot)
     key, value = spot.key, spot.value

@@ -37,6 +37,7 @@ class Car(Table, kw_only=True):
     drive: Engine | Motor = Motor()
     wheel: Annotated[tuple[Wheel, ...], Meta(min_length=1)] = (Wheel(name="spare"),)
     labels: dict[str, str | int | float | bool] = field(default_factory=dict)
+    seats: str | list[str] | None = None
 
 
 OWNER = 'owner = "x"\n'
@@ -85,6 +86,11 @@ def test_a_path_may_begin_at_a_home_folder(monkeypatch):
         (f'{OWNER}[[wheel]]\nname = "a"\nbolts = 4\nfor = 1', "wheel.1: four bolts hold for ever"),
         (f'{OWNER}[[wheel]]\nname = "a"\nfor = true', "wheel.1.for: write a number, not true"),
         (f'{OWNER}[[wheel]]\nname = "a"\nfor = "1"', "wheel.1.for: write a number, not '1'"),
+        (
+            f'{OWNER}seats = ["a", 5]',
+            "seats.2: write a text, not 5",
+        ),
+        (f"{OWNER}seats = 5", "seats: write a text or a list, not 5"),
         (
             f"{OWNER}[labels]\na = 1\nb = [1]",
             "labels.b: write a text, a whole number, a number or true or false, not a list",
