@@ -1,7 +1,7 @@
 """Checks of everything that the agent needs, harmless beside a running one: for people, health checks and updates.
 
 Each yields findings and never raises. Nothing is sent on the bus, the store is only read, and what is written to the state
-folder is removed again.
+folder is removed again, but for compiled profiles: the next start finds them ready.
 """
 
 from __future__ import annotations
