@@ -1,9 +1,15 @@
 """The host's side of `make vm-test`: what it builds from what, what it says when it cannot, and when it is green."""
 
 import base64
+import errno
+import gzip
 import hashlib
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -11,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm import __main__ as program
-from tests.vm import application, image, machine, results, tools, wheels
+from tests.vm import application, ending, image, machine, places, results, tools, wheels
 
 NOWHERE = image.Image(Path("vmlinuz"), Path("initrd.gz"), Path("root.ext4"))
 
@@ -43,14 +49,181 @@ def test_without_root_or_apt_it_says_so_in_one_line_and_is_content(user, path, r
     assert (reason in said.out, said.out.count("\n"), said.err) == (True, 1, "")
 
 
-def test_a_package_that_cannot_be_had_is_named_and_gives_69(monkeypatch, capsys):
+@pytest.fixture
+def main(tmp_path, monkeypatch):
+    """Runs the program in a folder of its own up to the installation of its tools, where `instead` is called."""
+    monkeypatch.setattr(tools, "missing_rights", lambda: None)
+    monkeypatch.setattr(places, "CACHE", tmp_path / "cache")
+    monkeypatch.delenv("SUDO_UID", raising=False)
+
+    def run(instead):
+        monkeypatch.setattr(tools, "install", instead)
+        return program.main(["--out", str(tmp_path / "out")])
+
+    return run
+
+
+def test_a_package_that_cannot_be_had_is_named_and_gives_69(main, capsys):
     def refuse():
         raise tools.Unavailable("apt-get install qemu-system-arm ended with 100:\nno network")
 
-    monkeypatch.setattr(tools, "missing_rights", lambda: None)
-    monkeypatch.setattr(tools, "install", refuse)
-    assert program.main([]) == 69
+    assert main(refuse) == 69
     assert "qemu-system-arm" in capsys.readouterr().err
+
+
+FULL = os.strerror(errno.ENOSPC)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, FULL, "/cache/root.ext4"), f"/cache/root.ext4: {FULL}"),
+        (OSError(errno.ENOSPC, FULL), FULL),
+        (shutil.Error([("a", "b", f"[Errno 28] {FULL}: 'b'"), ("c", "d", "more")]), f"[Errno 28] {FULL}: 'b'"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_said_in_one_line_and_gives_74(error, said, main, capsys):
+    def fail():
+        raise error
+
+    assert main(fail) == 74
+    assert capsys.readouterr().err == f"tests.vm: {said}\n"
+
+
+def test_a_second_run_in_a_folder_is_refused_in_one_line_with_69_and_leaves_the_first_ones_share(
+    main, tmp_path, capsys
+):
+    share = tmp_path / "out" / "bus"
+    share.mkdir(parents=True)
+    with places.alone_in(tmp_path / "out"):
+        assert main(lambda: pytest.fail("the second run went on")) == 69
+    said = capsys.readouterr().err
+    assert (f"another run uses {tmp_path}/out" in said, said.count("\n"), share.exists()) == (True, 1, True)
+
+
+def test_a_folder_is_free_again_after_a_run(main, tmp_path):
+    def refuse():
+        raise tools.Unavailable("nothing")
+
+    assert [main(refuse), main(refuse)] == [69, 69]
+    with places.alone_in(tmp_path / "out"):
+        pass
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_run_and_the_command_it_waits_for_with_one_line(number, code, main, tmp_path, capsys):
+    before = [signal.getsignal(each) for each in ending.SIGNALS]
+    ready, mark = tmp_path / "ready", tmp_path / "tidied"
+    command = (
+        "import signal, sys; from pathlib import Path; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+        "Path(sys.argv[1]).touch(); signal.sigwait([signal.SIGTERM]); Path(sys.argv[2]).touch()"
+    )
+
+    def signal_it():
+        _until(lambda: ready.exists() and tools._running)
+        os.kill(os.getpid(), number)
+
+    other = threading.Thread(target=signal_it)
+    other.start()
+    assert main(lambda: tools.run(sys.executable, "-c", command, ready, mark)) == code
+    other.join()
+    assert capsys.readouterr().err == f"tests.vm: ended by {number.name}\n"
+    assert mark.exists()
+    assert [signal.getsignal(each) for each in ending.SIGNALS] == before
+
+
+def test_who_waits_for_another_runs_building_is_ended_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "CACHE", tmp_path)
+    tools.ended.clear()
+    with places.only_one("image"):
+        threading.Timer(0.05, tools.stop).start()
+        with pytest.raises(tools.Unavailable, match="ended"), places.only_one("image"):
+            pytest.fail("two runs build at once")
+    tools.ended.clear()
+
+
+def test_a_program_that_is_missing_is_named_and_unavailable():
+    with pytest.raises(tools.Unavailable, match="packseal-no-such-program cannot be started"):
+        tools.run("packseal-no-such-program", "x")
+
+
+def test_commands_find_the_systems_programs_where_the_user_does_not(monkeypatch):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin:/sbin")
+    assert tools.run("sh", "-c", 'printf %s "$PATH"') == "/usr/bin:/bin:/sbin:/usr/sbin"
+    assert tools.run("sh", "-c", 'printf %s "$PATH"', environment={"PATH": "/bin"}) == "/bin:/usr/sbin:/sbin"
+
+
+def test_of_what_is_built_only_the_newest_that_is_whole_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "CACHE", tmp_path)
+    for age, name in enumerate(("image-c.part", "image-b", "image-a", "libraries-x", "libraries-y.part")):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert [folder.name for folder in places.built("image")] == ["image-a", "image-b"]
+    places.keep_newest("image")
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["image-b", "libraries-x", "libraries-y.part"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files that are root's")
+def test_what_root_made_for_a_user_belongs_to_the_user_and_nothing_else_does(tmp_path, monkeypatch):
+    cache, outside = tmp_path / ".cache" / "vm", tmp_path / "outside"
+    (cache / "last").mkdir(parents=True)
+    outside.touch()
+    theirs, made, link = (cache / "last" / name for name in ("theirs", "made", "link"))
+    theirs.touch()
+    os.chown(theirs, 4321, 4321)
+    made.touch()
+    link.symlink_to(outside)
+    monkeypatch.setattr(places, "CACHE", cache)
+    monkeypatch.setattr(places, "HERE", tmp_path / "nowhere")
+    monkeypatch.setenv("SUDO_UID", "1234")
+    monkeypatch.setenv("SUDO_GID", "1235")
+    places.give_back()
+    for path in (cache.parent, cache, cache / "last", made, link):
+        assert (path.lstat().st_uid, path.lstat().st_gid) == (1234, 1235), path
+    assert (theirs.stat().st_uid, outside.stat().st_uid) == (4321, 0)
+
+
+def test_as_a_program_it_leaves_no_compiled_files_of_its_modules():
+    words = ("-c", "import sys; sys.argv[0] = '-m'; import tests.vm; print(sys.dont_write_bytecode)")
+    done = subprocess.run([sys.executable, *words], cwd=places.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
+
+
+@pytest.mark.parametrize(("python", "told"), [("", False), ("/usr/bin/python3.11", True)])
+def test_pip_in_the_machine_is_told_not_to_compile_only_where_we_compiled(python, told, tmp_path):
+    (tmp_path / "etc").mkdir()
+    lines = [line for line in (image.RECIPE / "build.sh").read_text().splitlines() if "pip.conf" in line]
+    words = ["bash", "-euc", "\n".join(lines)]
+    subprocess.run(words, env={**os.environ, "root": str(tmp_path), "python": python}, check=True)
+    written = (tmp_path / "etc/pip.conf").read_text()
+    assert ("compile = false" in written, "no-index = true" in written) == (told, True)
+
+
+def test_the_initial_file_system_has_every_module_once_and_in_order_also_from_a_folder_with_a_space(tmp_path):
+    root, stand_ins, out = tmp_path / "a root", tmp_path / "bin", tmp_path / "initrd.gz"
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/bin/busybox").touch()
+    stand_ins.mkdir()
+    for name in ("first", "second"):
+        (root / f"{name}.ko").write_text(name)
+    modprobe = 'printf "builtin ext4\\ninsmod %s/first.ko \\ninsmod %s/$6.ko debug=1\\n" "$2" "$2"'
+    for name, script in (("modprobe", modprobe), ("cpio", "cat order; sort")):
+        (stand_ins / name).write_text(f"#!/bin/sh\n{script}\n")
+        (stand_ins / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{stand_ins}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(root)}
+    words = [image.RECIPE / "initrd.sh", root, "6.1", out, "first", "second"]
+    subprocess.run(words, env=environment, check=True)
+    packed = gzip.decompress(out.read_bytes()).decode().split()
+    assert packed[:2] == ["first.ko", "second.ko"]
+    assert {"./modules/first.ko", "./modules/second.ko", "./bin/busybox", "./init"} <= set(packed)
+
+
+def test_a_comma_in_a_path_is_written_twice_where_the_emulator_splits_at_commas():
+    system = image.Image(Path("/a,b/vmlinuz"), Path("/a,b/initrd.gz"), Path("/a,b/root.ext4"))
+    words = machine.command(machine.MACHINES[0], system, Path("/a,b/app.ext4"), Path("/a,b/bus"), "file:/a,b/c", (3, 4))
+    for option in ("file=/a,,b/root.ext4", "file=/a,,b/app.ext4", "path=/a,,b/bus"):
+        assert any(option in word for word in words), option
+    assert {"file:/a,b/c", "/a,b/vmlinuz", "/a,b/initrd.gz"} <= set(words)
 
 
 def test_every_stage_of_every_machine_has_jobs():
@@ -98,10 +271,10 @@ def test_a_repacked_wheel_lists_every_file_with_its_digest_and_has_lost_only_its
             assert rows[name] == f"sha256={told},{len(content)}"
 
 
-def _judged(share, lines, statuses, stages=("car",), *, timed_out=False):
+def _judged(share, lines, statuses, stages=("car",), given_up=""):
     (share / "results.jsonl").write_text(lines)
     (share / "statuses").write_text(statuses)
-    return results.judge("car", share, list(stages), timed_out=timed_out)
+    return results.judge("car", share, list(stages), given_up)
 
 
 STARTED = '{"job": "car/test_1.py::test_a", "is": "started"}\n'
@@ -115,12 +288,16 @@ FAILED = PASSED + '{"job": "car/test_1.py::test_a", "is": "failed", "seconds": 0
         (PASSED, "car 0\n", []),
         (PASSED.replace("passed", "xfailed"), "car 0\n", []),
         (PASSED.replace("passed", "xpassed"), "car 0\n", ["test_a: xpassed"]),
+        (PASSED.replace("passed", "skipped"), "car 0\n", ["test_a: skipped"]),
         (FAILED, "car 1\n", ["test_a: failed"]),
         (FAILED + PASSED, "car 1\n", ["test_a: failed"]),
         (PASSED, "car 4\n", ["pytest ended with 4"]),
         (PASSED, "", ["before it left a status"]),
         (PASSED + STARTED.replace("test_a", "test_b"), "", ["test_b: it never ended", "before it left a status"]),
         (PASSED + '{"job": "car/te', "car 0\n", []),
+        (PASSED + '5\n"x"\nnull\n[]\n{"job": "car/test_2.py::test_c"}\n\xff\n', "car 0\n", []),
+        (PASSED, "car\n", ["before it left a status"]),
+        (PASSED, "\ncar_after 0 0\ncar 0\n", []),
         ("", "car 0\n", ["no job"]),
     ],
 )
@@ -132,10 +309,28 @@ def test_a_machine_is_green_only_when_every_job_passed_and_every_stage_ended(lin
 
 
 def test_a_machine_that_hangs_is_told_with_the_job_at_which_it_hung(tmp_path):
-    outcome = _judged(tmp_path, STARTED, "", ("car", "car_after_reboot"), timed_out=True)
+    outcome = _judged(tmp_path, STARTED, "", ("car", "car_after_reboot"), "the time was over")
     assert outcome.failures[0] == "car/test_1.py::test_a: it still ran when the time was over"
     assert [line.partition(":")[0] for line in outcome.failures[1:]] == ["stage car", "stage car_after_reboot"]
     assert all("the time was over" in line for line in outcome.failures[1:])
+
+
+def test_a_machine_that_hangs_after_its_last_job_is_not_green(tmp_path):
+    outcome = _judged(tmp_path, PASSED, "car 0\n", given_up="the machine had said nothing for 300 s")
+    assert outcome.failures[0].startswith("the machine had said nothing for 300 s before it went off")
+
+
+def test_of_a_machine_that_died_the_last_lines_of_console_and_output_are_shown(tmp_path):
+    (tmp_path / "console").write_text("".join(f"console {number}\n" for number in range(100)))
+    (tmp_path / "out").write_text("one line\n")
+    said = _judged(tmp_path, "", "").failures[-1].splitlines()
+    assert said[2:17] == [f"    console {number}" for number in range(85, 100)]
+    assert said[17:] == [f"  the end of {tmp_path}/out:", "    one line"]
+
+
+def test_a_figure_that_was_cut_is_left_out(tmp_path):
+    (tmp_path / "figures.jsonl").write_text('{"name": "RSS", "value": 1, "unit": "MB"}\n{"name": "CPU"}\n7\n{"na')
+    assert [line["name"] for line in _judged(tmp_path, PASSED, "car 0\n").figures] == ["RSS"]
 
 
 @pytest.fixture
@@ -153,8 +348,8 @@ def emulator(tmp_path, monkeypatch):
     return play
 
 
-def _outcome(tmp_path, said, timeout_s=60.0):
-    run = machine.Run(machine.MACHINES[0], NOWHERE, Path("app.ext4"), tmp_path, [], said.append, timeout_s)
+def _outcome(tmp_path, said, timeout_s=60.0, which=0):
+    run = machine.Run(machine.MACHINES[which], NOWHERE, Path("app.ext4"), tmp_path, [], said.append, timeout_s)
     while (outcome := run.poll()) is None:
         time.sleep(0.01)
     return outcome
@@ -181,3 +376,58 @@ def test_a_machine_that_dies_is_a_failure_and_its_last_words_are_shown(emulator,
 def test_a_machine_whose_time_is_over_is_ended(emulator, tmp_path):
     emulator("exec sleep 600")
     assert "the time was over" in _outcome(tmp_path, [], timeout_s=0.0).failures[0]
+
+
+def test_a_machine_is_given_up_with_its_last_lines_when_nothing_of_it_grows_any_more(emulator, tmp_path):
+    emulator("exec sleep 600")
+    run = machine.Run(machine.MACHINES[0], NOWHERE, Path("app.ext4"), tmp_path, [], print, 60.0, quiet_s=0.0)
+    for name in ("console", "out", "results.jsonl"):
+        with (run.share / name).open("a") as file:
+            file.write("so far\n")
+        assert run.poll() is None
+    (said,) = _until(run.poll).failures
+    assert "had said nothing for 0 s" in said
+    assert said.endswith(f"{run.share}/console:\n    so far\n  the end of {run.share}/out:\n    so far")
+
+
+def test_a_machine_that_boots_more_often_than_it_has_stages_is_given_up(emulator, tmp_path):
+    emulator('printf "9.1\\n8.2\\n8.3\\n" >$share/boots; exec sleep 600')
+    assert "booted 3 times for 2 stages" in _outcome(tmp_path, [], which=1).failures[0]
+
+
+def test_a_machine_whose_kernel_panics_again_and_again_before_any_job_is_given_up(emulator, tmp_path):
+    emulator('echo "[ 1.2] Kernel panic - not syncing: no init" >$share/console; exec sleep 600')
+    said = _outcome(tmp_path, [], which=1).failures
+    assert "kernel had panicked" in said[0]
+    assert "not syncing: no init" in said[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_machines_end_with_the_run_however_it_ends(number, emulator, tmp_path):
+    emulator("echo $$ >$share/number; mv $share/number $share/out; exec sleep 600")
+    runner = (
+        "import sys, types; from pathlib import Path; from tests.vm import __main__ as p, ending, image, machine\n"
+        "wanted = types.SimpleNamespace(out=Path(sys.argv[1]), timeout=60.0, no_parallel=False)\n"
+        "with ending.orderly():\n"
+        " p._together(machine.MACHINES[:1], image.Image(*map(Path, 'abc')), Path('app.ext4'), [], wanted)\n"
+    )
+    words = [sys.executable, "-c", runner, str(tmp_path)]
+    with subprocess.Popen(words, cwd=places.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        _until((tmp_path / "bus" / "out").exists)
+        machine_number = int((tmp_path / "bus" / "out").read_text())
+        run.send_signal(number)
+    _until(lambda: not _runs(machine_number))
+
+
+def _until(condition, within_s=30.0):
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
+
+
+def _runs(number):
+    """Whether a process is there and not only waiting to be collected."""
+    stat = Path(f"/proc/{number}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

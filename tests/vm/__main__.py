@@ -3,19 +3,24 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.vm import application, image, machine, places, tools
+from tests.vm import application, ending, image, machine, places, tools
 
 BEGAN = time.monotonic()
 BUILT = ("from nothing", "with all built")
 
 
 def main(words=None):
-    """0 where every job of every machine passed, 1 where one failed, 69 where the machine could not be built."""
+    """0 where every job of every machine passed, 1 where one failed.
+
+    69 where the machine could not be built or its folder is in use, 74 where a file could not be written,
+    130 after Ctrl-C, 143 after SIGTERM.
+    """
     wanted = _arguments(words)
     lacking = tools.missing_rights()
     if lacking:
@@ -23,17 +28,31 @@ def main(words=None):
         return 0
     selection = machine.share_paths(wanted.only)
     chosen = [m for m in machine.MACHINES if wanted.machine in (None, m.name) and _selected(m, selection)]
-    cold = not list(places.CACHE.glob("image-*/root.ext4"))
     try:
-        installed = tools.install()
-        say(f"tools ready ({', '.join(installed) or 'all were there'})")
-        with ThreadPoolExecutor() as side_by_side:
-            building = side_by_side.submit(image.ensure, say)
-            disk = application.ensure(wanted.out, say)
-            system = building.result()
+        with ending.orderly():
+            try:
+                with places.alone_in(wanted.out):
+                    return _run(wanted, chosen, selection)
+            finally:
+                places.give_back()
     except tools.Unavailable as unavailable:
-        print(f"tests.vm: {unavailable}", file=sys.stderr)
-        return 69
+        code, why = 69, unavailable
+    except OSError as error:
+        code, why = 74, _words(error)
+    except ending.Ended as ended:
+        code, why = 128 + ended.number, f"ended by {ended}"
+    print(f"tests.vm: {why}", file=sys.stderr)
+    return code
+
+
+def _run(wanted, chosen, selection):
+    cold = not places.built("image")
+    installed = tools.install()
+    say(f"tools ready ({', '.join(installed) or 'all were there'})")
+    with ThreadPoolExecutor() as side_by_side:
+        building = side_by_side.submit(image.ensure, say)
+        disk = application.ensure(wanted.out, say)
+        system = building.result()
     if wanted.shell:
         return machine.shell(chosen[0], system, disk, wanted.out)
     outcomes = _together(chosen, system, disk, selection, wanted)
@@ -43,6 +62,14 @@ def main(words=None):
 def say(line):
     """A line of progress, with the seconds since the start."""
     print(f"{time.monotonic() - BEGAN:6.1f} s  {line}", flush=True)
+
+
+def _words(error):
+    """An error of the operating system in one line; the copy of a folder has many, of which the first says it."""
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
+        return error.args[0][0][-1]
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _arguments(words):
@@ -65,15 +92,14 @@ def _selected(one, selection):
 
 
 def _together(chosen, system, disk, selection, wanted):
-    """Run the machines side by side (or not) to their outcomes, each with its share of the host's processors, two at most."""
-    cpus = max(1, min(2, (os.cpu_count() or 1) // (1 if wanted.no_parallel else len(chosen))))
+    """Run the machines side by side (or not) to their outcomes."""
     waiting, running, outcomes = list(chosen), [], []
     try:
         while waiting or running:
             while waiting and (not running or not wanted.no_parallel):
                 one = waiting.pop(0)
                 say(f"{one.name} starts")
-                running.append(machine.Run(one, system, disk, wanted.out, selection, say, wanted.timeout, cpus))
+                running.append(machine.Run(one, system, disk, wanted.out, selection, say, wanted.timeout))
             time.sleep(0.2)
             for run in tuple(running):
                 if (outcome := run.poll()) is not None:

@@ -48,7 +48,7 @@ def ensure(folder, say):
     folder.mkdir(parents=True, exist_ok=True)
     laid_out = folder / "app"
     shutil.rmtree(laid_out, ignore_errors=True)
-    run("cp", "-a", "--reflink=auto", str(libraries), str(laid_out))
+    run("cp", "-a", "--no-preserve=ownership", "--reflink=auto", str(libraries), str(laid_out))
     wheel = repacked(_project_wheel(folder / "wheel"), laid_out / "wheels", image.compiler())
     lay_out([wheel], laid_out / "site")
     _programs(laid_out / "site")
@@ -75,7 +75,7 @@ def _libraries(say):
         if kept.exists():
             return kept
         say("fetching the libraries for aarch64")
-        places.keep_newest("libraries-*/")
+        places.keep_newest("libraries")
         work = kept.with_suffix(".part")
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
@@ -116,10 +116,10 @@ def _project_wheel(folder):
 
 
 def _pip():
-    with_pip = (
-        python for python in (sys.executable, "/usr/bin/python3") if _succeeds(python, "-m", "pip", "--version")
-    )
-    return next(with_pip), "-m", "pip", "--disable-pip-version-check"
+    for python in (sys.executable, "/usr/bin/python3"):
+        if _succeeds(python, "-m", "pip", "--version"):
+            return python, "-m", "pip", "--disable-pip-version-check"
+    raise Unavailable("no Python here has pip: apt-get install python3-pip")
 
 
 def _succeeds(*words):

@@ -24,8 +24,8 @@ class Image:
 
 
 def recipe_digest(recipe=RECIPE):
-    """What names a built image: changes with every file of the recipe and with the Python that precompiles."""
-    return places.digest(recipe, places.HERE / "wheels.py", "precompiled" if compiler() else "plain")
+    """What names a built image: changes with every file of the recipe, and where a Python is there that precompiles."""
+    return places.digest(recipe, "precompiled" if compiler() else "plain")
 
 
 def compiler():
@@ -44,7 +44,7 @@ def ensure(say):
         folder = places.CACHE / f"image-{recipe_digest()}"
         if not (folder / "root.ext4").exists():
             say("building the image (once for each recipe)")
-            places.keep_newest("image-*/")
+            places.keep_newest("image")
             _build(folder)
     return Image(folder / "vmlinuz", folder / "initrd.gz", folder / "root.ext4")
 

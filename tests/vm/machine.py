@@ -14,8 +14,9 @@ from tests.vm.results import Outcome, judge
 
 GUEST = places.HERE / "guest"
 KERNEL = "quiet panic=-1 systemd.show_status=no console=ttyAMA0 kpti=off nokaslr mitigations=off"
+# One processor: two are slower in emulation, what they cost in translation is more than they give.
 COMPUTER = (
-    "qemu-system-aarch64 -M virt,gic-version=3 -cpu cortex-a72 -accel tcg,thread=multi,tb-size=512 -m 1024"
+    "qemu-system-aarch64 -M virt,gic-version=3 -cpu cortex-a72 -smp 1 -accel tcg,thread=multi,tb-size=512 -m 1024"
     " -nodefaults -no-user-config -display none -object rng-random,filename=/dev/urandom,id=r -device virtio-rng-pci,rng=r"
 )
 # Two CAN controllers on one emulated bus, with bit rates to set: can0 and can1.
@@ -25,6 +26,11 @@ ADAPTERS = (
     "-device qemu-xhci -chardev socket,id=u0,fd={0} -chardev socket,id=u1,fd={1}"
     " -device usb-serial,chardev=u0,serial=ADAPTER,port=1 -device usb-serial,chardev=u1,serial=BENCH,port=2"
 )
+QUIET_S = 300.0  # each job tells of its start and its end, and none is quiet for a third of this, even on a slow host
+SIGNS_OF_LIFE = ("out", "console", "results.jsonl", "statuses", "boots")
+# The kernel ends the emulator when the thread that started it ends, however that came about; a program, as code that runs
+# between fork and exec is not safe beside threads.
+WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +67,49 @@ MACHINES = (
 class Run:
     """A machine that was started; poll() until it gives an outcome."""
 
-    def __init__(self, machine, image, application, folder, selection, say, timeout_s, cpus=1):
-        self._machine, self._say = machine, say
+    def __init__(self, machine, image, application, folder, selection, say, timeout_s, quiet_s=QUIET_S):
+        self._machine, self._say, self._quiet_s = machine, say, quiet_s
         self.share = folder / machine.name
         self.stages = _lay_out(machine, self.share, selection)
-        self._deadline = time.monotonic() + timeout_s
+        self._heard_at = time.monotonic()
+        self._deadline = self._heard_at + timeout_s
+        self._signs = None
         self._printed = 0
         with (self.share / "qemu").open("w") as said, wire() as ends:
-            words = command(machine, image, application, self.share, f"file:{self.share / 'console'}", ends, cpus)
+            words = command(machine, image, application, self.share, f"file:{self.share / 'console'}", ends)
             streams = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
             self._process = subprocess.Popen(words, pass_fds=ends, **streams)
 
     def poll(self) -> Outcome | None:
-        """Print what the machine said since; its outcome once it is off, or once its time is over."""
+        """Print what the machine said since; its outcome once it is off, or once it is given up."""
         ended = self._process.poll() is not None
         self._print(whole=ended)
         if ended:
-            return judge(self._machine.name, self.share, self.stages, timed_out=False)
-        if time.monotonic() > self._deadline:
+            return judge(self._machine.name, self.share, self.stages)
+        if why := self._hopeless():
             self.kill()
             self._print(whole=True)
-            return judge(self._machine.name, self.share, self.stages, timed_out=True)
+            return judge(self._machine.name, self.share, self.stages, why)
         return None
+
+    def _hopeless(self):
+        """Why nothing can be expected of the machine any more; "" as long as there is hope."""
+        now = time.monotonic()
+        if now > self._deadline:
+            return "the time was over"
+        signs = [file.stat().st_size for file in map(self.share.joinpath, SIGNS_OF_LIFE) if file.exists()]
+        if signs != self._signs:
+            self._signs, self._heard_at = signs, now
+            return ""
+        # Only now that it is silent: what a panicking kernel has to say is out. It starts again at once, and for ever.
+        if b"Kernel panic" in _content(self.share / "console"):
+            return "the machine's kernel had panicked"
+        boots = _content(self.share / "boots").count(b"\n")
+        if boots > max(1, len(self.stages)):
+            return f"the machine had booted {boots} times for {len(self.stages)} stages"
+        if now - self._heard_at > self._quiet_s:
+            return f"the machine had said nothing for {self._quiet_s:.0f} s"
+        return ""
 
     def kill(self):
         """Pull the machine's plug."""
@@ -100,18 +127,31 @@ class Run:
                 self._say(f"{self._machine.name} | {line}")
 
 
-def command(machine, image, application, share, console, ends, cpus):
+def command(machine, image, application, share, console, ends):
     """QEMU's words for a Cortex-A72 with a system disk that is thrown away, a second disk, the share and the hardware."""
     boots_again = () if len(machine.stages) > 1 else ("-no-reboot",)
     return [
+        *WITH_US,
         *COMPUTER.split(),
-        *("-smp", str(cpus), "-serial", console, *boots_again),
+        *("-serial", console, *boots_again),
         *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", f"{KERNEL} {machine.kernel}"),
-        *("-drive", f"id=d0,file={image.root},format=raw,if=none,snapshot=on", "-device", "virtio-blk-pci,drive=d0"),
-        *("-drive", f"id=d1,file={application},format=raw,if=none,readonly=on", "-device", "virtio-blk-pci,drive=d1"),
-        *("-fsdev", f"local,id=s,path={share},security_model=none", "-device", "virtio-9p-pci,fsdev=s,mount_tag=host"),
+        *("-drive", f"id=d0,file={_value(image.root)},format=raw,if=none,snapshot=on"),
+        *("-device", "virtio-blk-pci,drive=d0"),
+        *("-drive", f"id=d1,file={_value(application)},format=raw,if=none,readonly=on"),
+        *("-device", "virtio-blk-pci,drive=d1"),
+        *("-fsdev", f"local,id=s,path={_value(share)},security_model=none"),
+        *("-device", "virtio-9p-pci,fsdev=s,mount_tag=host"),
         *machine.hardware.format(*ends).split(),
     ]
+
+
+def _value(path):
+    """A path as the value of one of QEMU's lists of options, where a comma is written twice."""
+    return str(path).replace(",", ",,")
+
+
+def _content(file):
+    return file.read_bytes() if file.exists() else b""
 
 
 @contextmanager
@@ -127,8 +167,14 @@ def shell(machine, image, application, folder):
     share = folder / machine.name
     _lay_out(machine, share, [])
     (share / "start").write_text("mount -o ro /dev/vdb /app\nexec setsid -c bash -il <>/dev/ttyAMA0 >&0 2>&0\n")
-    with wire() as ends:
-        return subprocess.call(command(machine, image, application, share, "mon:stdio", ends, cpus=2), pass_fds=ends)
+    with (
+        wire() as ends,
+        subprocess.Popen(command(machine, image, application, share, "mon:stdio", ends), pass_fds=ends) as emulator,
+    ):
+        try:
+            return emulator.wait()
+        finally:
+            emulator.terminate()  # not killed: it gives the terminal back as it was
 
 
 def _lay_out(machine, share, selection):

@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import threading
+from contextlib import suppress
 
 PACKAGES = (
     "qemu-system-arm",
@@ -14,6 +17,11 @@ PACKAGES = (
     "systemd",
     "python3-pip",
 )
+SYSTEM_PROGRAMS = ("/usr/sbin", "/sbin")
+GRACE_S = 10.0  # what a command that is told to end may take to tidy up
+
+ended = threading.Event()  # the run is being ended from outside: nothing new begins
+_running: set[subprocess.Popen] = set()
 
 
 class Unavailable(Exception):
@@ -41,11 +49,51 @@ def install():
 
 def run(*words, environment=None):
     """A command whose output matters only when it fails."""
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode:
-        last = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise Unavailable(f"{' '.join(map(str, words[:4]))} ended with {done.returncode}:\n{last}")
-    return done.stdout
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    try:
+        process = subprocess.Popen(
+            words, env=_surroundings(environment), text=True, errors="replace", start_new_session=True, **streams
+        )
+    except OSError as error:
+        raise Unavailable(f"{words[0]} cannot be started: {error.strerror}; is it installed?") from None
+    _running.add(process)
+    try:
+        if ended.is_set():
+            _signal([process], signal.SIGTERM)
+        with process:
+            out, err = process.communicate()
+    finally:
+        _running.discard(process)
+    if process.returncode:
+        last = "\n".join((out + err).splitlines()[-15:])
+        raise Unavailable(f"{' '.join(map(str, words[:4]))} ended with {process.returncode}:\n{last}")
+    return out
+
+
+def stop():
+    """Tell every command that runs, and all that it started, to end; what does not in time is killed."""
+    ended.set()
+    told = tuple(_running)
+    _signal(told, signal.SIGTERM)
+    if told:
+        last = threading.Timer(GRACE_S, _signal, [told, signal.SIGKILL])
+        last.daemon = True
+        last.start()
+
+
+def _signal(processes, number):
+    for process in processes:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+
+
+def _surroundings(environment):
+    """The variables of a command: a plain `su` leaves root without the folders of depmod and mke2fs."""
+    variables = dict(os.environ if environment is None else environment, PYTHONDONTWRITEBYTECODE="1")
+    folders = variables.get("PATH", os.defpath).split(os.pathsep)
+    folders += (folder for folder in SYSTEM_PROGRAMS if folder not in folders)
+    return {**variables, "PATH": os.pathsep.join(folders)}
 
 
 def _installed(package):

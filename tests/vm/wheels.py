@@ -1,16 +1,10 @@
-"""Wheels for a slow machine: packed again without compression and with compiled files inside, or laid out ready to import.
-
-As a program, `wheels.py FOLDER WHEEL...` lays them out in a folder, compiled by the Python that runs it.
-"""
+"""Wheels for a slow machine: packed again without compression and with compiled files inside, or laid out ready to import."""
 
 import base64
 import hashlib
 import shutil
 import subprocess
-import sys
-import tempfile
 import zipfile
-from pathlib import Path
 
 UNUSED = {".pyi", ".pyx", ".pxd", ".c", ".h"}
 
@@ -55,8 +49,3 @@ def lay_out(wheels, folder):
             if (extra / kind).exists():
                 shutil.copytree(extra / kind, folder, dirs_exist_ok=True)
         shutil.rmtree(extra)
-
-
-if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as work:
-        lay_out([repacked(Path(name), Path(work), sys.executable) for name in sys.argv[2:]], Path(sys.argv[1]))

@@ -32,10 +32,12 @@ echo vm > "$root/etc/hostname"
 : > "$root/etc/fstab"; touch -d @0 "$root/etc/fstab"
 # Not the first boot: that would enable every unit there is, and take its time.
 echo 7061636b7365616c2d746573742d766d > "$root/etc/machine-id"
-# What pip in the machine installs from. Its wheels carry compiled files; whether they get along is known here.
+# What pip in the machine installs from. Where we can compile for it, its wheels carry compiled files; else it compiles them
+# itself, as a service may not keep what it compiles. Whether they get along is known here.
 # (pip reads "no-warn-conflicts = false" as the option's own effect: no warnings.)
 printf '[global]\nno-index = true\nfind-links = /app/wheels\nprogress-bar = off\n' > "$root/etc/pip.conf"
-printf '[install]\ncompile = false\nno-warn-conflicts = false\n' >> "$root/etc/pip.conf"
+printf '[install]\nno-warn-conflicts = false\n' >> "$root/etc/pip.conf"
+[ -z "$python" ] || printf 'compile = false\n' >> "$root/etc/pip.conf"
 for stack in account auth password session session-noninteractive; do
   printf '%s required pam_unix.so\n' "${stack%-*}" > "$root/etc/pam.d/common-$stack"
 done
@@ -44,11 +46,8 @@ ln -sf dash "$root/usr/bin/sh"
 mkdir -p "$root"/{proc,sys,dev,run,tmp,root,host,app,usr/local/bin}
 chmod 1777 "$root/tmp"
 
-# The machine's Python is 15 times slower than ours: it gets compiled files, and `python3 -m venv` a pip that lies ready.
+# The machine's Python is 15 times slower than ours: it gets compiled files, Debian's pip too.
 if [ -n "$python" ]; then
-  ready=$root/usr/share/python-wheels/ready
-  "$python" "$here/../wheels.py" "$ready" "$root"/usr/share/python-wheels/pip-*.whl
-  cp "$here/ensurepip.py" "$root/usr/lib/python3.11/ensurepip/__init__.py"
   (cd "$root/usr/lib" && "$python" -m compileall -q -j2 --invalidation-mode unchecked-hash \
     -x '/(test|idlelib|pydoc_data|lib2to3/tests)/' -s "$root" -p / python3.11 python3) >/dev/null 2>&1 || true
 fi

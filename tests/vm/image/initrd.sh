@@ -10,7 +10,7 @@ mkdir -p "$work"/{bin,modules,new,proc,sys,dev}
 cp "$root/usr/bin/busybox" "$work/bin/busybox"
 for module in "$@"; do
   modprobe -d "$root" -S "$version" --show-depends "$module"
-done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r file; do
+done | sed -n 's/^insmod \(.*\.ko\)\( .*\)\{0,1\}$/\1/p' | awk '!seen[$0]++' | while read -r file; do
   cp "$file" "$work/modules/"
   basename "$file"
 done > "$work/order"

@@ -10,9 +10,12 @@ import pytest
 
 # The bench's end of the bus must acknowledge and speak, as docs/install.md's network file says of benches.
 BENCH_NETWORK = f"[Match]\nName={car.BENCH}\n[Link]\nRequiredForOnline=no\n[CAN]\nBitRate=500K\nListenOnly=no\n"
-LATER = ("Updating", "Removing")
+LATER = ("Updating", "Removing the program", "Destroying keys and evidence")
 SECTIONS = [section for section, _ in car.blocks() if section not in LATER]
 HIGHEST_SCORE = 1.5
+WRAPPING_KEY = Path("/etc/credstore.encrypted/packseal-wrapping-key")
+# As a VPN sets it up: nothing that systemd-networkd knows of.
+FOREIGN_RULE = ("from", "192.0.2.9", "lookup", "52", "priority", "5270")
 
 
 def test_the_machine_starts_without_packseal():
@@ -22,6 +25,7 @@ def test_the_machine_starts_without_packseal():
     Path(f"/etc/systemd/network/70-{car.BENCH}.network").write_text(BENCH_NETWORK)
     car.DROP_IN.parent.mkdir()
     car.DROP_IN.write_text(f"[Service]\nWatchdogSec={car.WATCHDOG_S}\n")
+    car.say("ip", "rule", "add", *FOREIGN_RULE)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -44,6 +48,11 @@ def test_networkd_gives_the_agents_interface_its_bit_rate_and_silence():
     assert "bitrate 500000" in link
     assert "LISTEN-ONLY" in link
     assert "restart-ms 200" in link
+
+
+def test_networkd_which_has_set_up_an_interface_has_left_the_rules_of_others_alone():
+    assert "from 192.0.2.9 lookup 52" in car.say("ip", "rule")
+    car.say("ip", "rule", "delete", *FOREIGN_RULE)
 
 
 def test_the_units_have_no_complaints_and_a_security_score_of_at_most_1_5(figure):
@@ -73,13 +82,19 @@ def test_the_packs_key_lies_sealed_and_belongs_to_the_service_alone():
 
 
 def test_the_wrapping_key_lies_encrypted_and_is_readable_by_root_alone():
-    path = Path("/etc/credstore.encrypted/packseal-wrapping-key")
+    path = WRAPPING_KEY
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     plain = car.run("systemd-creds", "decrypt", "--name=packseal-wrapping-key", str(path), "/run/plain").returncode
     assert plain == 0
     assert Path("/run/plain").stat().st_size == 32
     assert Path("/run/plain").read_bytes() not in path.read_bytes()
     Path("/run/plain").unlink()
+
+
+def test_the_documented_step_makes_no_second_wrapping_key():
+    before = WRAPPING_KEY.read_bytes()
+    car.follow("The wrapping key")
+    assert WRAPPING_KEY.read_bytes() == before
 
 
 def test_the_status_line_says_how_it_is():

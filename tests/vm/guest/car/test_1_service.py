@@ -3,6 +3,7 @@
 The tests go on where the one before has ended: starting a program takes seconds in this machine.
 """
 
+import base64
 import json
 import os
 import signal
@@ -150,6 +151,17 @@ def test_without_the_wrapping_key_the_service_says_so_once_and_selftest_names_al
         "source of pack-0001",
     }
     assert found["broker"] == "warn"
+
+
+def test_with_a_wrapping_key_that_cannot_be_decrypted_the_service_fails_once_and_is_not_tried_again():
+    aside = WRAPPING_KEY.with_name("aside")
+    WRAPPING_KEY.rename(aside)
+    try:
+        WRAPPING_KEY.write_bytes(base64.b64encode(os.urandom(100)))
+        assert car.run("systemctl", "start", car.AGENT).returncode != 0
+        assert (car.shown("ActiveState"), car.shown("ExecMainStatus"), car.shown("NRestarts")) == ("failed", "243", "0")
+    finally:
+        aside.replace(WRAPPING_KEY)
 
 
 def _plugs():
