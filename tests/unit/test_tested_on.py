@@ -8,7 +8,7 @@ import pytest
 from bench import tested_on
 from packseal.program import Failure
 from tests.shared import ROOT
-from tests.vm.__main__ import BUILT
+from tests.vm.__main__ import BUILT, RUN
 
 TEXT = (ROOT / "docs/tested-on.md").read_text()
 GUEST = ROOT / "tests/vm/guest"
@@ -40,9 +40,14 @@ def test_every_file_of_jobs_is_named_in_the_document():
 
 
 def test_every_figure_of_the_document_is_recorded_by_a_job():
-    recorded = [*_recorded(), *(re.compile(f"host: everything {state}") for state in BUILT)]
+    recorded = [*_recorded(), *(re.compile(f"host: everything {state}") for state in BUILT), re.compile(RUN)]
     for name in tested_on.names(TEXT):
         assert any(pattern.fullmatch(name) for pattern in recorded), name
+
+
+def test_every_figure_of_the_document_has_a_value():
+    for match in tested_on.ROW.finditer(TEXT):
+        assert match[3].strip(), match[2]
 
 
 def test_every_link_of_the_document_leads_somewhere():

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from tests.vm import application, ending, image, machine, places, tools
 
 BEGAN = time.monotonic()
 BUILT = ("from nothing", "with all built")
+RUN = "host: run"
 
 
 def main(words=None):
@@ -46,7 +48,7 @@ def main(words=None):
 
 
 def _run(wanted, chosen, selection):
-    cold = not places.built("image")
+    cold = not image.is_built()
     installed = tools.install()
     say(f"tools ready ({', '.join(installed) or 'all were there'})")
     with ThreadPoolExecutor() as side_by_side:
@@ -62,6 +64,16 @@ def _run(wanted, chosen, selection):
 def say(line):
     """A line of progress, with the seconds since the start."""
     print(f"{time.monotonic() - BEGAN:6.1f} s  {line}", flush=True)
+
+
+def _commit():
+    """What is being tested, as far as git knows it."""
+    words = ("git", "-C", str(places.ROOT), "describe", "--always", "--dirty", "--abbrev=8")
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        said = ""
+    return said or "unknown"
 
 
 def _words(error):
@@ -115,6 +127,7 @@ def _together(chosen, system, disk, selection, wanted):
 def _tell(outcomes, out, state):
     figures = {f"{o.machine}: {f['name']}": [f["value"], f["unit"]] for o in outcomes for f in o.figures}
     figures[f"host: everything {state}"] = [round(time.monotonic() - BEGAN), f"s on {os.cpu_count()} processors"]
+    figures[RUN] = [time.strftime("%Y-%m-%d", time.gmtime()), f"of commit {_commit()}"]
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     for name, (value, unit) in figures.items():
         print(f"figure  {name} = {value} {unit}")

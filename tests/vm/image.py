@@ -38,15 +38,24 @@ def compiler():
     return next((found for found in candidates if found and Path(found).exists()), None)
 
 
+def is_built():
+    """Whether the cache has the image of this recipe."""
+    return (_folder() / "root.ext4").exists()
+
+
 def ensure(say):
     """The image of this recipe; builds it where the cache has none."""
     with places.only_one("image"):
-        folder = places.CACHE / f"image-{recipe_digest()}"
-        if not (folder / "root.ext4").exists():
+        folder = _folder()
+        if not is_built():
             say("building the image (once for each recipe)")
             places.keep_newest("image")
             _build(folder)
     return Image(folder / "vmlinuz", folder / "initrd.gz", folder / "root.ext4")
+
+
+def _folder():
+    return places.CACHE / f"image-{recipe_digest()}"
 
 
 def _build(folder):
