@@ -13,7 +13,7 @@ from tests.vm import places
 from tests.vm.results import Outcome, judge
 
 GUEST = places.HERE / "guest"
-KERNEL = "quiet panic=-1 systemd.show_status=no console=ttyAMA0 kpti=off nokaslr mitigations=off"
+KERNEL = "quiet panic=-1 systemd.show_status=no console=ttyAMA0 kpti=off nokaslr norandmaps mitigations=off"
 # One processor: two are slower in emulation, what they cost in translation is more than they give.
 COMPUTER = (
     "qemu-system-aarch64 -M virt,gic-version=3 -cpu cortex-a72 -smp 1 -accel tcg,thread=multi,tb-size=512 -m 1024"
