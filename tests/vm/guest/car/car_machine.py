@@ -15,7 +15,7 @@ STATE = Path("/var/lib/packseal/agent")
 PACK = "pack-0001"
 DROP_IN = Path(f"/etc/systemd/system/{AGENT}.d/bench.conf")
 PATIENCE_S = 240  # nothing here takes so long; the host may be slow
-WATCHDOG_S = 10  # short enough for a test; the product's is 60 s
+WATCHDOG_S = 20  # short enough for a test, long enough for a slow host; the product's is 60 s
 MANUAL = Path("/host/docs/install.md")
 BENCH = "can1"  # the other end of the agent's can0
 # What a root shell has: nothing of the tests' own paths may reach the programs.
