@@ -113,9 +113,8 @@ class SocketCanSource:
 
     def _take(self, bus: CanSocket) -> None:
         """Drain the socket into readings that are ready to give; when nothing will come any more, say why after them."""
-        dropped = (
-            bus.dropped
-        )  # before the draining: what has been dropped by now came before whatever the draining leaves
+        # Before the draining: what has been dropped by now came before whatever the draining leaves.
+        dropped = bus.dropped
         begun = self._clocks()
         begun_us, slept_us = begun.boot_us, begun.slept_us - self._before.slept_us
         if slept_us > _SLEEP_US:  # nobody knows what its controller heard meanwhile, nor what of it is from before
