@@ -13,6 +13,7 @@ LEDGER = "packseal-ledger.service"
 CONFIG = Path("/etc/packseal/agent.toml")
 STATE = Path("/var/lib/packseal/agent")
 PACK = "pack-0001"
+WRAPPING_KEY = Path("/etc/credstore.encrypted/packseal-wrapping-key")
 DROP_IN = Path(f"/etc/systemd/system/{AGENT}.d/bench.conf")
 PATIENCE_S = 240  # nothing here takes so long; the host may be slow
 WATCHDOG_S = 20  # short enough for a test, long enough for a slow host; the product's is 60 s

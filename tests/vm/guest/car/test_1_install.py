@@ -13,7 +13,6 @@ BENCH_NETWORK = f"[Match]\nName={car.BENCH}\n[Link]\nRequiredForOnline=no\n[CAN]
 LATER = ("Updating", "Removing the program", "Destroying keys and evidence")
 SECTIONS = [section for section, _ in car.blocks() if section not in LATER]
 HIGHEST_SCORE = 1.5
-WRAPPING_KEY = Path("/etc/credstore.encrypted/packseal-wrapping-key")
 # As a VPN sets it up: nothing that systemd-networkd knows of.
 FOREIGN_RULE = ("from", "192.0.2.9", "lookup", "52", "priority", "5270")
 
@@ -82,7 +81,7 @@ def test_the_packs_key_lies_sealed_and_belongs_to_the_service_alone():
 
 
 def test_the_wrapping_key_lies_encrypted_and_is_readable_by_root_alone():
-    path = WRAPPING_KEY
+    path = car.WRAPPING_KEY
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     plain = car.run("systemd-creds", "decrypt", "--name=packseal-wrapping-key", str(path), "/run/plain").returncode
     assert plain == 0
@@ -92,9 +91,9 @@ def test_the_wrapping_key_lies_encrypted_and_is_readable_by_root_alone():
 
 
 def test_the_documented_step_makes_no_second_wrapping_key():
-    before = WRAPPING_KEY.read_bytes()
+    before = car.WRAPPING_KEY.read_bytes()
     car.follow("The wrapping key")
-    assert WRAPPING_KEY.read_bytes() == before
+    assert car.WRAPPING_KEY.read_bytes() == before
 
 
 def test_the_status_line_says_how_it_is():

@@ -16,7 +16,6 @@ from statement_reading import said
 
 MOST_RESIDENT_MB = 60
 LONGEST_STOP_S = 5.0
-WRAPPING_KEY = Path("/etc/credstore.encrypted/packseal-wrapping-key")
 # The kernel's own word for what an adapter is: FTDI, as QEMU plays it.
 ADAPTER = ("0403", "6001")
 
@@ -135,8 +134,8 @@ def test_a_wrong_configuration_fails_once_with_78_and_is_not_tried_again():
 
 
 def test_without_the_wrapping_key_the_service_says_so_once_and_selftest_names_all_that_is_wrong():
-    aside, cursor, bad = WRAPPING_KEY.with_name("aside"), car.journal_cursor(), Path("/run/bad.toml")
-    WRAPPING_KEY.rename(aside)
+    aside, cursor, bad = car.WRAPPING_KEY.with_name("aside"), car.journal_cursor(), Path("/run/bad.toml")
+    car.WRAPPING_KEY.rename(aside)
     try:
         assert car.run("systemctl", "start", car.AGENT).returncode != 0
         assert (car.shown("ActiveState"), car.shown("ExecMainStatus"), car.shown("NRestarts")) == ("failed", "78", "0")
@@ -145,7 +144,7 @@ def test_without_the_wrapping_key_the_service_says_so_once_and_selftest_names_al
         checked = car.run("packseal-agent", "selftest", "--json", "--config", str(bad))
         found = {check["name"]: check["result"] for check in json.loads(checked.stdout)}
     finally:
-        aside.rename(WRAPPING_KEY)
+        aside.rename(car.WRAPPING_KEY)
     assert checked.returncode == 78
     assert {name for name, verdict in found.items() if verdict == "FAIL"} == {
         "wrapping key",
@@ -156,14 +155,14 @@ def test_without_the_wrapping_key_the_service_says_so_once_and_selftest_names_al
 
 
 def test_with_a_wrapping_key_that_cannot_be_decrypted_the_service_fails_once_and_is_not_tried_again():
-    aside = WRAPPING_KEY.with_name("aside")
-    WRAPPING_KEY.rename(aside)
+    aside = car.WRAPPING_KEY.with_name("aside")
+    car.WRAPPING_KEY.rename(aside)
     try:
-        WRAPPING_KEY.write_bytes(base64.b64encode(os.urandom(100)))
+        car.WRAPPING_KEY.write_bytes(base64.b64encode(os.urandom(100)))
         assert car.run("systemctl", "start", car.AGENT).returncode != 0
         assert (car.shown("ActiveState"), car.shown("ExecMainStatus"), car.shown("NRestarts")) == ("failed", "243", "0")
     finally:
-        aside.replace(WRAPPING_KEY)
+        aside.replace(car.WRAPPING_KEY)
 
 
 def _plugs():

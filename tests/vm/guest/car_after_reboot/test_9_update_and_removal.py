@@ -6,7 +6,7 @@ import car_machine as car
 
 IN_USE = Path("/opt/packseal")
 KEPT = {
-    Path("/etc/credstore.encrypted/packseal-wrapping-key"),
+    car.WRAPPING_KEY,
     Path("/etc/packseal"),
     Path("/var/lib/packseal"),
 }
