@@ -19,6 +19,7 @@ from tests.shared import shared
 
 PACK = "pack-0001"
 MOST_GOODBYES = 3
+LISTENING = ": listening"
 RECORDING = "canlogs/kona_pcan/230112-7-2019-pcan-ccan-power-off-on-ready-off.csv"
 LATENCY_US = 5_000_000
 """A frame is stamped when it is read; it may have waited so long in the serial line, with more to do than cores to do it."""
@@ -52,14 +53,19 @@ def set_up(folder: Path, broker: Broker) -> Stage:
     return stage
 
 
-def start_agent(stage: Stage) -> None:
-    """Start the agent without waiting for it."""
+def start_agent(stage: Stage) -> int:
+    """Start the agent without waiting for it; how many agents will have listened once this one does."""
+    log = stage.log("agent")
+    listened = log.read_text().count(LISTENING) if log.exists() else 0
     stage.start("agent", "packseal-agent", "run", "--config", stage.agent_config)
+    return listened + 1
 
 
 def run(stage: Stage, rounds: int, chance: random.Random) -> None:
     """Kill each of agent and ledger `rounds` times; then let the agent stop in order and be proven to the end."""
-    start_agent(stage)
+    listens = start_agent(stage)
+    # One agent has certainly written before anything dies: an account without a killed epoch would prove nothing.
+    stage.await_line("agent", LISTENING, listens)
     victims = ["agent", "ledger"] * rounds
     chance.shuffle(victims)
     for victim in victims:
@@ -67,17 +73,16 @@ def run(stage: Stage, rounds: int, chance: random.Random) -> None:
         time.sleep(chance.uniform(0.1, 3.0))
         stage.end(victim, signal.SIGKILL)
         if victim == "agent":
-            start_agent(stage)
+            listens = start_agent(stage)
         else:
             stage.start("ledger", "packseal-ledger", "serve", "--config", stage.ledger_config)
+    stage.await_line("agent", LISTENING, listens)
     time.sleep(3.0)
     _end_in_order(stage)
     for _ in range(MOST_GOODBYES - 1):  # an end in order waits two seconds for its last proofs, and no longer
         if _pending(stage) == 0:
             break
-        begun = stage.log("agent").read_text().count(": listening")
-        start_agent(stage)
-        stage.await_line("agent", ": listening", begun + 1)
+        stage.await_line("agent", LISTENING, start_agent(stage))
         _end_in_order(stage)
     assert stage.end("player") == 0
 
