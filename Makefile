@@ -10,7 +10,7 @@ define PYTHON_IS_NEW
   { echo "packseal: $(PYTHON) is missing or older than 3.11; install it, or name one with PYTHON=" >&2; exit 69; }
 endef
 
-.PHONY: demo test check lint soak vm-test vm-shell explore bench lock clean help
+.PHONY: demo test check lint soak vm-test vm-soak vm-shell explore bench lock clean help
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,9 +32,13 @@ lint: $(VENV)/ready  ## ruff, mypy --strict, import rules
 soak: $(VENV)/ready  ## the long tests: fifty kills each, every bit of a bundle, every scenario to its end
 	$(BIN)/python -m pytest -v -m soak -n 2 --dist worksteal --maxfail 1 --durations 0
 
-vm-test:  ## the tests on an emulated arm64 machine with CAN and systemd (root, apt); JOB=tests/vm/guest/... runs one
+vm-test:  ## everyday tests on an emulated arm64 machine with CAN and systemd (root, apt); JOB=tests/vm/guest/... runs one
 	$(PYTHON_IS_NEW)
 	@$(PYTHON) -m tests.vm $(addprefix --only ,$(JOB))
+
+vm-soak:  ## all tests on that machine: every fault of the service, the update and the removal, python-can beside us
+	$(PYTHON_IS_NEW)
+	@$(PYTHON) -m tests.vm --whole
 
 vm-shell:  ## a shell on that machine, until poweroff; MACHINE=bus has packseal ready, car as a Pi has nothing yet
 	$(PYTHON_IS_NEW)

@@ -48,17 +48,20 @@ class Made:
 
 def make(reader: Reader, key: SigningKey, origin: str, wanted: Wanted, issued_at: int) -> Made:
     """The bundle at the newest checkpoint, with the newest `heads` below it; NoBundle says why there is none."""
+    with reader.snapshot():
+        return _make(reader, key, origin, wanted, issued_at)
+
+
+def _make(reader: Reader, key: SigningKey, origin: str, wanted: Wanted, issued_at: int) -> Made:
     ledger = NamedKey(origin, key.public)
     shown = reader.newest_checkpoint()
     if shown is None:
         raise NoBundle("the log has no checkpoint yet")
-    size = shown[0]
+    size, note = shown
     view = Log(reader, ledger)
     leaf, shown_heads = _heads(reader, view, wanted.pack, size)
     view.advance(size)
-    newest = log.newest_checkpoint(reader, view)
-    if newest is None or newest.size != size:
-        raise NoBundle("the log has moved on: ask again")
+    newest = log.checked(view, size, note)
     pack = view.register.packs.get(wanted.pack)
     if pack is None:
         raise NoBundle(f"{wanted.pack} is not registered")

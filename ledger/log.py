@@ -96,11 +96,13 @@ def load(reader: Reader, ledger: NamedKey, find: Callable[[Digest], Link | None]
 
 
 def newest_checkpoint(reader: Reader, log: Log) -> SignedCheckpoint | None:
-    """The newest stored checkpoint; LogDamaged unless our key signed it and the entries lead to its root."""
+    """The newest stored checkpoint, checked; None if there is none yet."""
     newest = reader.newest_checkpoint()
-    if newest is None:
-        return None
-    size, note = newest
+    return None if newest is None else checked(log, *newest)
+
+
+def checked(log: Log, size: int, note: str) -> SignedCheckpoint:
+    """A stored checkpoint; LogDamaged unless our key signed it and the entries lead to its root."""
     try:
         head: Checkpoint = checkpoint.open_note(note.encode(), log.ledger)
     except EvidenceError as problem:

@@ -56,12 +56,13 @@ class Findings:
 
 def check(reader: Reader, expected: NamedKey | None, progress: Callable[[int, int], None]) -> Findings:
     """Check a whole log; LogDamaged at the first thing wrong. Without an expected key the policy's own is taken."""
-    policy = founding.read_policy(reader)
-    ledger = expected or NamedKey(policy.origin, policy.ledger_key)
-    run = _Check(reader, ledger)
-    run.entries(progress)
-    run.documents()
-    run.twins()
+    with reader.snapshot():
+        policy = founding.read_policy(reader)
+        ledger = expected or NamedKey(policy.origin, policy.ledger_key)
+        run = _Check(reader, ledger)
+        run.entries(progress)
+        run.documents()
+        run.twins()
     return run.findings
 
 

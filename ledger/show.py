@@ -76,6 +76,11 @@ class PackShown:
 
 def packs(reader: Reader, pack: str | None) -> list[PackShown]:
     """All packs, or the one of this identifier or URI; ActRefused if it is not registered."""
+    with reader.snapshot():
+        return _packs(reader, pack)
+
+
+def _packs(reader: Reader, pack: str | None) -> list[PackShown]:
     policy = founding.read_policy(reader)
     log = Log(reader, NamedKey(policy.origin, policy.ledger_key))
     size = reader.size()

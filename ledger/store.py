@@ -68,6 +68,17 @@ class Reader:
     ) -> None:
         self.close()
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read within is of one moment, whatever a running ledger commits meanwhile (SQLite, "Isolation", WAL)."""
+        with _reported(self._path):
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+
     def size(self) -> int:
         """How many entries the log has."""
         return int(self._one("SELECT coalesce(max(idx) + 1, 0) FROM entries")[0])

@@ -9,11 +9,11 @@ import pytest
 from evidence import verify
 from evidence.merkle import Digest
 from evidence.verdict import Rejected
-from ledger import bundles
+from ledger import bundles, logcheck
 from ledger.archive import Archive
 from ledger.bundles import Wanted
 from ledger.errors import NoBundle
-from ledger.store import Store
+from ledger.store import Reader, Store
 from tests.ledger_world import ORIGIN, REGISTRAR, START_MS, Gateway, World
 
 PACK = REGISTRAR.pack("pack-1")
@@ -203,3 +203,36 @@ def test_a_bundle_is_rejected_under_another_ledgers_key(world, sequencer, gatewa
     made = make(world, sequencer)
     with pytest.raises(Rejected):
         verify.verify(made.encoded, gateway.named_key)
+
+
+class _Overtaken(Reader):
+    """A reader beside a ledger that is at work: after each thing read the log is longer."""
+
+    def __init__(self, folder, admit):
+        self._admit = lambda: None
+        super().__init__(folder)
+        self._admit = admit
+
+    def _maybe(self, query, *values):
+        found = super()._maybe(query, *values)
+        self._admit()
+        return found
+
+
+@pytest.mark.parametrize("read", ["bundle", "log check"])
+def test_what_a_ledger_admits_meanwhile_changes_nothing_in_what_is_read(world, sequencer, gateway, read):
+    drive(world, sequencer, gateway)
+    sequencer.log_heads()
+    before = sequencer.size
+
+    def admit():
+        world.clock.ms += 61_000
+        sequencer.integrate([gateway.arrival(gateway.open())])
+
+    with _Overtaken(world.folder, admit) as reader:
+        if read == "bundle":
+            found = bundles.make(reader, world.key, ORIGIN, Wanted(PACK), START_MS // 1000).verdict.complete_size
+            assert found == before - 1
+        else:
+            assert logcheck.check(reader, None, lambda *_: None).entries == before
+    assert sequencer.size > before + 3

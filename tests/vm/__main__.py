@@ -1,4 +1,7 @@
-"""Build the machine if need be, run the jobs in it, say what came out: `python3 -m tests.vm`, which is `make vm-test`."""
+"""Build the machine if need be, run the jobs in it, say what came out: `python3 -m tests.vm`, which is `make vm-test`.
+
+With --whole, which is `make vm-soak`, it runs the long jobs too.
+"""
 
 import argparse
 import json
@@ -90,6 +93,7 @@ def _arguments(words):
     parser.add_argument(
         "--only", action="append", default=[], metavar="JOB", help="only this file, folder or file::test of guest/"
     )
+    parser.add_argument("--whole", action="store_true", help="the long jobs too, which are not for every day")
     parser.add_argument("--no-parallel", action="store_true", help="one machine after the other")
     parser.add_argument("--out", type=Path, default=places.CACHE / "last", help="where shares, output and figures go")
     parser.add_argument("--timeout", type=float, default=1500.0, metavar="SECONDS", help="for each machine")
@@ -111,7 +115,8 @@ def _together(chosen, system, disk, selection, wanted):
             while waiting and (not running or not wanted.no_parallel):
                 one = waiting.pop(0)
                 say(f"{one.name} starts")
-                running.append(machine.Run(one, system, disk, wanted.out, selection, say, wanted.timeout))
+                given = one, system, disk, wanted.out, selection, say, wanted.timeout
+                running.append(machine.Run(*given, whole=wanted.whole))
             time.sleep(0.2)
             for run in tuple(running):
                 if (outcome := run.poll()) is not None:

@@ -67,10 +67,10 @@ MACHINES = (
 class Run:
     """A machine that was started; poll() until it gives an outcome."""
 
-    def __init__(self, machine, image, application, folder, selection, say, timeout_s, quiet_s=QUIET_S):
+    def __init__(self, machine, image, application, folder, selection, say, timeout_s, *, whole=False, quiet_s=QUIET_S):
         self._machine, self._say, self._quiet_s = machine, say, quiet_s
         self.share = folder / machine.name
-        self.stages = _lay_out(machine, self.share, selection)
+        self.stages = _lay_out(machine, self.share, selection, whole=whole)
         self._heard_at = time.monotonic()
         self._deadline = self._heard_at + timeout_s
         self._signs = None
@@ -165,7 +165,7 @@ def wire():
 def shell(machine, image, application, folder):
     """The machine with this terminal as its console, until `poweroff`; gives the emulator's exit code."""
     share = folder / machine.name
-    _lay_out(machine, share, [])
+    _lay_out(machine, share, [], whole=True)
     (share / "start").write_text("mount -o ro /dev/vdb /app\nexec setsid -c bash -il <>/dev/ttyAMA0 >&0 2>&0\n")
     with (
         wire() as ends,
@@ -177,14 +177,19 @@ def shell(machine, image, application, folder):
             emulator.terminate()  # not killed: it gives the terminal back as it was
 
 
-def _lay_out(machine, share, selection):
-    """Fill the share; gives the names of the stages that will run. A selection (paths below guest/) leaves out the rest."""
+def _lay_out(machine, share, selection, *, whole):
+    """Fill the share; gives the names of the stages that will run. A selection (paths below guest/) leaves out the rest.
+
+    Without a selection the jobs marked `soak` run only in a whole run.
+    """
     shutil.rmtree(share, ignore_errors=True)
     share.mkdir(parents=True)
     shutil.copytree(GUEST, share / "jobs", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(places.ROOT / "docs", share / "docs")
     shutil.copy2(GUEST / "start", share / "start")
-    (share / "environment").write_text(f"export machine={machine.name} site={'yes' if machine.ready else ''}\n")
+    marks = "" if whole or selection else "not soak"
+    site = "yes" if machine.ready else ""
+    (share / "environment").write_text(f"export machine={machine.name} site={site} marks='{marks}'\n")
     lines = []
     for stage in machine.stages:
         chosen = [word for word in selection if word == stage or word.startswith(f"{stage}/")]

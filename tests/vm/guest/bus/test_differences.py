@@ -23,8 +23,8 @@ def python_cans(name):
 
 def and_python_cans(reason):
     """The fact for both, expected to fail for python-can's."""
-    mark = pytest.mark.xfail(strict=True, reason=f"python-can's socketcan {reason}")
-    return pytest.mark.parametrize("make", [ours, pytest.param(python_cans, marks=mark)])
+    marks = pytest.mark.soak, pytest.mark.xfail(strict=True, reason=f"python-can's socketcan {reason}")
+    return pytest.mark.parametrize("make", [ours, pytest.param(python_cans, marks=marks)])
 
 
 @pytest.fixture

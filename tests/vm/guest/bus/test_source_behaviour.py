@@ -49,8 +49,12 @@ def python_cans(name):
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 class TestSocketCan(UnpluggableBehaviour):
     @pytest.fixture(
-        params=[(ours, "down"), (ours, "deleted"), (python_cans, "down"), (python_cans, "deleted")],
-        ids=lambda param: f"{param[0].__name__}-{param[1]}",
+        params=[
+            pytest.param((ours, "down"), id="ours-down"),
+            pytest.param((ours, "deleted"), id="ours-deleted"),
+            pytest.param((python_cans, "down"), id="python_cans-down", marks=pytest.mark.soak),
+            pytest.param((python_cans, "deleted"), id="python_cans-deleted", marks=pytest.mark.soak),
+        ]
     )
     def place(self, request):
         make, unplugging = request.param

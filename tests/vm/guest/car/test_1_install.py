@@ -102,6 +102,7 @@ def test_the_status_line_says_how_it_is():
     assert "1 pack" in status
 
 
+@pytest.mark.soak
 def test_selftest_is_content_beside_the_running_service_and_disturbs_nothing():
     process = car.shown("MainPID")
     checks = json.loads(car.say("packseal-agent", "selftest", "--json"))

@@ -83,6 +83,7 @@ def test_a_hung_agent_is_started_again_by_the_watchdog_and_the_chain_goes_on_wit
     assert list(car.epochs().values())[epochs][:2] == ["open", "gap"]
 
 
+@pytest.mark.soak
 def test_neither_a_broker_nor_an_interface_that_is_away_for_longer_than_the_watchdog_is_a_reason_to_start_again():
     process, before = car.shown("MainPID"), car.kinds()
     car.say("systemctl", "stop", "mosquitto.service")
@@ -99,6 +100,7 @@ def test_neither_a_broker_nor_an_interface_that_is_away_for_longer_than_the_watc
     assert car.shown("MainPID") == process
 
 
+@pytest.mark.soak
 def test_a_killed_agent_is_started_again():
     process, epochs = int(car.shown("MainPID")), len(car.epochs())
     os.kill(process, signal.SIGKILL)
@@ -133,6 +135,7 @@ def test_a_wrong_configuration_fails_once_with_78_and_is_not_tried_again():
         car.CONFIG.write_text(good)
 
 
+@pytest.mark.soak
 def test_without_the_wrapping_key_the_service_says_so_once_and_selftest_names_all_that_is_wrong():
     aside, cursor, bad = car.WRAPPING_KEY.with_name("aside"), car.journal_cursor(), Path("/run/bad.toml")
     car.WRAPPING_KEY.rename(aside)
@@ -154,6 +157,7 @@ def test_without_the_wrapping_key_the_service_says_so_once_and_selftest_names_al
     assert found["broker"] == "warn"
 
 
+@pytest.mark.soak
 def test_with_a_wrapping_key_that_cannot_be_decrypted_the_service_fails_once_and_is_not_tried_again():
     aside = car.WRAPPING_KEY.with_name("aside")
     car.WRAPPING_KEY.rename(aside)

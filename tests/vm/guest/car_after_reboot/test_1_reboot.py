@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import car_machine as car
+import pytest
 
 _BOOTS = """
 import json, sqlite3
@@ -56,6 +57,7 @@ def test_a_bundle_of_both_boots_verifies_offline():
     print(json.dumps(found["statements"]))
 
 
+@pytest.mark.soak
 def test_the_whole_log_is_sound():
     checked = car.say("packseal-ledger", "log", "check", "--config", "/etc/packseal/ledger.toml", "--json", timeout=200)
     assert json.loads(checked)["equivocations"] == 0

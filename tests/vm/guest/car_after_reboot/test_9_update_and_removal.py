@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import car_machine as car
+import pytest
+
+pytestmark = pytest.mark.soak
 
 IN_USE = Path("/opt/packseal")
 KEPT = {
