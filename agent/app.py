@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import wrapping_key
 from agent.capture import Capture
 from agent.chain_state import ChainState
 from agent.clock import RecordedClock, SystemClock
 from agent.config import DEFAULT_BITRATE, AgentConfig, SourceTable
+from agent.configured_keys import keystore
 from agent.courier import Courier
 from agent.engine import Engine, Station
 from agent.errors import ConfigError
@@ -162,13 +162,6 @@ def replay(
         replaying = Replay(pack, source, clock, recorder, parts.outbox, courier, inbox)
         replaying.seal(__version__, reason, others)
         return replaying.prove(timeout_s or 0.0)
-
-
-def keystore(config: AgentConfig) -> Keystore:
-    """The configured folder of keys."""
-    setting = config.keys.wrapping_key
-    folder = config.state_dir / "keys"
-    return Keystore(folder, Registrar(config.registrar), config.gateway, lambda: wrapping_key.fetch(setting))
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from agent import app, config, selftest, wrapping_key
+from agent import app, config, configured_keys, selftest, wrapping_key
 from agent.clock import SystemClock
 from agent.config import AgentConfig, PackTable
 from agent.errors import ConfigError
@@ -24,7 +24,7 @@ def findings(path: Path | None, *, require_broker: bool) -> Iterator[Finding]:
     yield found
     if settings is None:
         return
-    keys = app.keystore(settings)
+    keys = configured_keys.keystore(settings)
     if settings.keys.wrapping_key != wrapping_key.NONE:
         # Before root looks with other eyes: only root can ask for the credential.
         yield selftest.attempt("wrapping key", keys.unlock, lambda _key: "is there")[0]

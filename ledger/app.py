@@ -1,11 +1,9 @@
-"""Puts the ledger's parts together for each of its commands; besides the command line the only place that sees configuration."""
+"""Puts the ledger's parts together for each command but `serve`; besides `serving` and `cli` the only place that sees configuration."""
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,26 +19,17 @@ from evidence.register import Register
 from ledger import bulk, bundles, desk, founding, keyfiles, logcheck, registration, show
 from ledger.bulk import Bulk, Line, Progress
 from ledger.bundles import Made, Wanted
-from ledger.clock import unix_ms
-from ledger.config import LARGEST_DOCUMENT, Config
-from ledger.control import Door
-from ledger.courier import Courier
+from ledger.config import Config
 from ledger.errors import Busy, ConfigError
 from ledger.founding import Founding
 from ledger.lock import FolderLock
 from ledger.log import Log
 from ledger.logcheck import Findings
 from ledger.registration import Registration
-from ledger.service import Pace, Service, run
 from ledger.show import PackShown
-from ledger.store import Reader, Store
-from link import topics
-from link.connection import Connection
-from link.events import Will
-from link.presence import JSON_TYPE, Presence
+from ledger.store import Reader
 from packseal.keytext import named_keys
 from packseal.program import UsageError
-from packseal.service_manager import ServiceManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,36 +56,6 @@ def init(config: Config, maker: str, title: str) -> NamedKey:
         if not lock.take():
             raise Busy(f"{config.folder}: a packseal-ledger is at work here")
         return founding.found(config.folder, wanted)
-
-
-def serve(config: Config, url: str | None, on_ready: Callable[[str, str], None]) -> str:
-    """Serve until SIGTERM or SIGINT; the last counters. `on_ready` gets origin and broker once the broker delivers."""
-    manager = ServiceManager.from_environment()
-    endpoint = config.endpoint(url)
-    folder = config.folder
-    with FolderLock(folder) as lock:
-        if not lock.take():
-            raise Busy(f"{folder}: another packseal-ledger serves or works here")
-        with Store(folder) as store:
-            sequencer = desk.open_sequencer(store, folder, config.log.time_interval_s * 1000)
-            _check_origin(config, sequencer.ledger.name)
-            topic = topics.ledger_state(config.ledger.id)
-            connection = Connection(
-                endpoint,
-                will_for=lambda birth: Will(topic, Presence("lost", birth).payload(), content_type=JSON_TYPE),
-                first_birth=unix_ms(),
-                inbound_limit_bytes=LARGEST_DOCUMENT,
-            )
-            courier = Courier(connection, config.ledger.id, config.broker.shared_subscription)
-            pace = Pace(config.log.checkpoint_interval_s, config.log.heads_interval_s, config.log.batch)
-            door = Door(folder)
-            try:
-                service = Service(sequencer, courier, door, pace)
-                stopped = _stopped_by_signal()
-                run(service, courier, stopped, lambda: on_ready(sequencer.ledger.name, str(endpoint)), manager)
-            finally:
-                door.close()
-            return service.summary()
 
 
 def register(config: Config, wanted: PackWanted) -> Iterator[str]:
@@ -175,11 +134,6 @@ def ledger_key(config: Config) -> NamedKey:
     return NamedKey(policy.origin, policy.ledger_key)
 
 
-def _check_origin(config: Config, origin: str) -> None:
-    if config.ledger.origin not in (None, origin):
-        raise ConfigError(f"ledger.origin is {config.ledger.origin}, but {config.folder} holds the log of {origin}")
-
-
 def _only_key(given: str) -> NamedKey:
     """The one verifier key that an operator gave, as text or as a file with it."""
     keys = named_keys(given)
@@ -207,17 +161,6 @@ def _configured() -> Iterator[None]:
         raise ConfigError(str(problem)) from None
 
 
-def _stopped_by_signal() -> Callable[[], bool]:
-    received: list[int] = []
-
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
-    return lambda: bool(received)
-
-
 def _write(path: Path, content: bytes) -> None:
     """The whole file or none, also across a power cut."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -234,8 +177,3 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def journal() -> None:
-    """One line per event on stderr; a service's supervisor adds the time."""
-    logging.basicConfig(level=logging.INFO, format="packseal-ledger: %(message)s")

@@ -9,8 +9,8 @@ import sqlite3
 
 import pytest
 
-from agent.app import keystore
 from agent.config import load
+from agent.configured_keys import keystore
 from agent.database import InUse
 from agent.errors import StoreError
 from agent.outbox import Outbox

@@ -6,8 +6,8 @@ import sqlite3
 
 import pytest
 
-from agent.app import keystore
 from agent.config import load
+from agent.configured_keys import keystore
 from agent.outbox import Outbox
 from agent.receipts import Receipts
 from agent.recorder import DAMAGED, STOPPED, STORE_REPLACED

@@ -138,8 +138,8 @@ def verdict():
 
 
 def shorten_segments():
-    """Segments of five seconds from the agent's next start on: nobody waits for minutes here."""
-    CONFIG.write_text(CONFIG.read_text().replace("[[pack]]", "[segment]\nseconds = 5\n\n[[pack]]", 1))
+    """Segments of two seconds from the agent's next start on: nobody waits for minutes here."""
+    CONFIG.write_text(CONFIG.read_text().replace("[[pack]]", "[segment]\nseconds = 2\n\n[[pack]]", 1))
 
 
 def listen_on(channel):

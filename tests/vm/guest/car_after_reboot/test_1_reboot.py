@@ -1,6 +1,7 @@
 """After a real reboot the services are up by themselves, the chain is unbroken, and a stranger verifies it offline."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import car_machine as car
@@ -44,14 +45,13 @@ def test_the_chain_goes_on_in_a_new_boot_and_every_link_holds():
 
 def test_a_bundle_of_both_boots_verifies_offline():
     car.wait_for("all proven", car.all_proven)
-    segments = car.kinds().count("segment")
+    kept = Counter(car.kinds())
     found = car.verdict()
     assert found["verified"]
     assert found["pack_keys_pinned"]
     assert found["loose_statements"] == 0
-    assert found["statements"]["segment"] >= segments  # the agent goes on
-    assert found["statements"]["close"] >= 2
-    assert found["statements"]["clock"] >= 5
+    assert {"open", "segment", "gap", "close"} <= kept.keys()
+    assert Counter(found["statements"]) >= kept  # the agent goes on
     assert found["frames"] > 100
     assert any(gap["reason"] == "restart" and not gap["same_boot"] for gap in found["gaps"])
     print(json.dumps(found["statements"]))

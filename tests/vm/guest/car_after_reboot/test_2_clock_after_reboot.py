@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import car_machine as car
+import pytest
 from statement_reading import said
+
+pytestmark = pytest.mark.soak
 
 NONE = 0
 CHRISTMAS_EVE_MS = 1_798_135_200_000  # the time that was known before the reboot
