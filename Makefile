@@ -40,7 +40,7 @@ vm-soak:  ## all tests on that machine: every fault of the service, the update a
 	$(PYTHON_IS_NEW)
 	@$(PYTHON) -m tests.vm --whole
 
-vm-shell:  ## a shell on that machine, until poweroff; MACHINE=bus has packseal ready, car as a Pi has nothing yet
+vm-shell:  ## a shell on that machine, until poweroff; MACHINE=bus has packseal ready, install nothing yet, car the service
 	$(PYTHON_IS_NEW)
 	@$(PYTHON) -m tests.vm --shell --machine $(or $(MACHINE),bus)
 

@@ -12,14 +12,17 @@ import sys
 import threading
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.vm import __main__ as program
-from tests.vm import application, ending, image, machine, places, results, tools, wheels
+from tests.vm import application, ending, image, installation, machine, places, results, runs, tools, wheels
 
 NOWHERE = image.Image(Path("vmlinuz"), Path("initrd.gz"), Path("root.ext4"))
+DISKS = machine.Disks(NOWHERE.root, Path("app.ext4"))
 
 
 def test_the_image_is_built_anew_when_any_file_of_its_recipe_changes(tmp_path):
@@ -220,14 +223,15 @@ def test_the_initial_file_system_has_every_module_once_and_in_order_also_from_a_
 
 def test_a_comma_in_a_path_is_written_twice_where_the_emulator_splits_at_commas():
     system = image.Image(Path("/a,b/vmlinuz"), Path("/a,b/initrd.gz"), Path("/a,b/root.ext4"))
-    words = machine.command(machine.MACHINES[0], system, Path("/a,b/app.ext4"), Path("/a,b/bus"), "file:/a,b/c", (3, 4))
+    disks = machine.Disks(system.root, Path("/a,b/app.ext4"))
+    words = machine.command(machine.MACHINES[0], system, disks, Path("/a,b/bus"), "file:/a,b/c", (3, 4), ["bus"])
     for option in ("file=/a,,b/root.ext4", "file=/a,,b/app.ext4", "path=/a,,b/bus"):
         assert any(option in word for word in words), option
     assert {"file:/a,b/c", "/a,b/vmlinuz", "/a,b/initrd.gz"} <= set(words)
 
 
 def test_every_stage_of_every_machine_has_jobs():
-    stages = [stage for one in machine.MACHINES for stage in one.stages]
+    stages = [stage for one in machine.MACHINES for stage in (*one.stages, *one.long_stages)]
     assert len(stages) == len(set(stages))
     for stage in stages:
         assert list((machine.GUEST / stage).glob("test_*.py")), stage
@@ -349,7 +353,8 @@ def emulator(tmp_path, monkeypatch):
 
 
 def _outcome(tmp_path, said, timeout_s=60.0, which=0):
-    run = machine.Run(machine.MACHINES[which], NOWHERE, Path("app.ext4"), tmp_path, [], said.append, timeout_s)
+    given = machine.MACHINES[which], NOWHERE, DISKS, tmp_path, [], said.append, timeout_s
+    run = machine.Run(*given, whole=True)
     while (outcome := run.poll()) is None:
         time.sleep(0.01)
     return outcome
@@ -380,7 +385,7 @@ def test_a_machine_whose_time_is_over_is_ended(emulator, tmp_path):
 
 def test_a_machine_is_given_up_with_its_last_lines_when_nothing_of_it_grows_any_more(emulator, tmp_path):
     emulator("exec sleep 600")
-    run = machine.Run(machine.MACHINES[0], NOWHERE, Path("app.ext4"), tmp_path, [], print, 60.0, quiet_s=0.0)
+    run = machine.Run(machine.MACHINES[0], NOWHERE, DISKS, tmp_path, [], print, 60.0, quiet_s=0.0)
     for name in ("console", "out", "results.jsonl"):
         with (run.share / name).open("a") as file:
             file.write("so far\n")
@@ -392,24 +397,93 @@ def test_a_machine_is_given_up_with_its_last_lines_when_nothing_of_it_grows_any_
 
 def test_a_machine_that_boots_more_often_than_it_has_stages_is_given_up(emulator, tmp_path):
     emulator('printf "9.1\\n8.2\\n8.3\\n" >$share/boots; exec sleep 600')
-    assert "booted 3 times for 2 stages" in _outcome(tmp_path, [], which=1).failures[0]
+    assert "booted 3 times for 2 stages" in _outcome(tmp_path, [], which=2).failures[0]
 
 
 def test_a_machine_whose_kernel_panics_again_and_again_before_any_job_is_given_up(emulator, tmp_path):
     emulator('echo "[ 1.2] Kernel panic - not syncing: no init" >$share/console; exec sleep 600')
-    said = _outcome(tmp_path, [], which=1).failures
+    said = _outcome(tmp_path, [], which=2).failures
     assert "kernel had panicked" in said[0]
     assert "not syncing: no init" in said[-1]
+
+
+@pytest.fixture
+def every(tmp_path):
+    """A run of a system that is a few bytes, in a folder of its own."""
+    system = image.Image(tmp_path / "vmlinuz", tmp_path / "initrd.gz", tmp_path / "root.ext4")
+    system.root.write_text("bare")
+    application_disk = tmp_path / "app.ext4"
+    application_disk.with_suffix(".digest").write_text("of this commit")
+    wanted = SimpleNamespace(out=tmp_path, timeout=60.0, no_parallel=False, whole=False)
+    installed = installation.of(tmp_path, system, application_disk)
+    return runs.Runs(system, application_disk, installed, [], wanted, [].append)
+
+
+def _names(chosen):
+    return [one.name for one in chosen]
+
+
+def _needed(every, *names, selection=(), whole=False):
+    chosen = [one for one in machine.MACHINES if one.name in names]
+    return _names(runs.with_installation(chosen, selection, every.installed, whole=whole))
+
+
+INSTALLER = """
+case $share in */install)
+  for word in "$@"; do case $word in id=d0,*) disk=${word#*file=}; disk=${disk%%,*};; esac; done
+  echo installed >$disk; case "$*" in *snapshot=off*) ;; *) exit 1;; esac;;
+esac
+name=${share##*/}; echo "$name 0" >$share/statuses
+echo "{\\"job\\": \\"$name/test_1.py::test_a\\", \\"is\\": \\"${result:-passed}\\"}" >$share/results.jsonl
+echo "$*" >$share/words
+"""
+
+
+def test_the_car_goes_on_with_the_disk_on_which_was_installed_and_which_is_kept_until_something_changes(
+    every, emulator, tmp_path
+):
+    assert _needed(every, "bus", "install", "car") == ["bus", "install", "car"]
+    assert _needed(every, "car") == ["install", "car"]
+    emulator(INSTALLER)
+    outcomes = every.together(machine.MACHINES[1:])
+    assert [(outcome.machine, outcome.failures) for outcome in outcomes] == [("install", ()), ("car", ())]
+    assert every.installed.disk.read_text() == "installed\n"
+    assert f"file={every.installed.disk},format=raw,if=none,snapshot=on" in (tmp_path / "car" / "words").read_text()
+    assert _needed(every, "bus", "install", "car") == ["bus", "car"]
+    assert _needed(every, "bus", "install", "car", whole=True) == ["bus", "install", "car"]
+    assert _needed(every, "install", selection=["install"]) == ["install"]
+    assert _needed(every, "install") == ["install"]
+    assert _needed(every, "bus") == ["bus"]
+    every.application.with_suffix(".digest").write_text("of the next commit")
+    assert not installation.of(tmp_path, every.image, every.application).is_kept()
+
+
+@pytest.mark.parametrize(("result", "selection"), [("failed", []), ("passed", ["install/test_install.py::test_a"])])
+def test_an_installation_that_failed_or_was_only_a_part_is_not_kept(result, selection, every, emulator, monkeypatch):
+    monkeypatch.setenv("result", result)
+    emulator(INSTALLER)
+    outcomes = replace(every, selection=selection).together(machine.MACHINES[1:])
+    assert _needed(every, "car") == ["install", "car"]
+    assert [outcome.machine for outcome in outcomes] == (["install"] if result == "failed" else ["install", "car"])
+
+
+def test_of_an_installation_that_is_cut_short_nothing_is_kept(every):
+    every.installed.begin(every.image.root)
+    every.installed.keep()
+    every.installed.begin(every.image.root)
+    assert every.installed.disk.read_text() == "bare"
+    assert not every.installed.is_kept()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_machines_end_with_the_run_however_it_ends(number, emulator, tmp_path):
     emulator("echo $$ >$share/number; mv $share/number $share/out; exec sleep 600")
     runner = (
-        "import sys, types; from pathlib import Path; from tests.vm import __main__ as p, ending, image, machine\n"
-        "wanted = types.SimpleNamespace(out=Path(sys.argv[1]), timeout=60.0, no_parallel=False)\n"
+        "import sys, types; from pathlib import Path; from tests.vm import ending, image, machine, runs\n"
+        "wanted = types.SimpleNamespace(out=Path(sys.argv[1]), timeout=60.0, no_parallel=False, whole=False)\n"
+        "every = runs.Runs(image.Image(*map(Path, 'abc')), Path('app.ext4'), None, [], wanted, print)\n"
         "with ending.orderly():\n"
-        " p._together(machine.MACHINES[:1], image.Image(*map(Path, 'abc')), Path('app.ext4'), [], wanted)\n"
+        " every.together(machine.MACHINES[:1])\n"
     )
     words = [sys.executable, "-c", runner, str(tmp_path)]
     with subprocess.Popen(words, cwd=places.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:

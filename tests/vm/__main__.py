@@ -13,10 +13,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.vm import application, ending, image, machine, places, tools
+from tests.vm import application, ending, image, installation, machine, places, runs, tools
 
 BEGAN = time.monotonic()
-BUILT = ("from nothing", "with all built")
+BUILT = ("from nothing", "installed anew", "with all built")
 RUN = "host: run"
 
 
@@ -32,7 +32,7 @@ def main(words=None):
         print(f"vm tests skipped: {lacking}")
         return 0
     selection = machine.share_paths(wanted.only)
-    chosen = [m for m in machine.MACHINES if wanted.machine in (None, m.name) and _selected(m, selection)]
+    chosen = [m for m in machine.MACHINES if wanted.machine in (None, m.name) and runs.selected(m, selection)]
     try:
         with ending.orderly():
             try:
@@ -52,16 +52,32 @@ def main(words=None):
 
 def _run(wanted, chosen, selection):
     cold = not image.is_built()
-    installed = tools.install()
-    say(f"tools ready ({', '.join(installed) or 'all were there'})")
+    added = tools.install()
+    say(f"tools ready ({', '.join(added) or 'all were there'})")
     with ThreadPoolExecutor() as side_by_side:
         building = side_by_side.submit(image.ensure, say)
         disk = application.ensure(wanted.out, say)
         system = building.result()
+    installed = installation.of(wanted.out, system, disk)
+    every = runs.Runs(system, disk, installed, selection, wanted, say)
     if wanted.shell:
-        return machine.shell(chosen[0], system, disk, wanted.out)
-    outcomes = _together(chosen, system, disk, selection, wanted)
-    return _tell(outcomes, wanted.out, BUILT[0 if cold else 1])
+        return _shell(chosen[0], every)
+    needed = runs.with_installation(chosen, selection, installed, whole=wanted.whole)
+    anew = any(one.installs for one in needed)
+    if not anew and any(one.goes_on_with for one in needed):
+        say(
+            "installed is what an earlier run installed: nothing has changed since (`make vm-soak` installs in any case)"
+        )
+    state = BUILT[0 if cold else 1 if anew else 2]
+    return _tell(every.together(needed), wanted.out, f"{'whole' if wanted.whole else 'everyday'} {state}")
+
+
+def _shell(one, every):
+    if one.goes_on_with and not every.installed.is_kept():
+        why = f"nothing is installed for {one.name} yet"
+        raise tools.Unavailable(f"{why}; run `make vm-test`, or take a bare machine: MACHINE={one.goes_on_with}")
+    disks = machine.Disks(every.image.root if one.installs else every.disks(one).system, every.application)
+    return machine.shell(one, every.image, disks, every.wanted.out)
 
 
 def say(line):
@@ -101,32 +117,6 @@ def _arguments(words):
     wanted = parser.parse_args(words)
     wanted.out = wanted.out.resolve()
     return wanted
-
-
-def _selected(one, selection):
-    return not selection or any(word.partition("/")[0] in one.stages for word in selection)
-
-
-def _together(chosen, system, disk, selection, wanted):
-    """Run the machines side by side (or not) to their outcomes."""
-    waiting, running, outcomes = list(chosen), [], []
-    try:
-        while waiting or running:
-            while waiting and (not running or not wanted.no_parallel):
-                one = waiting.pop(0)
-                say(f"{one.name} starts")
-                given = one, system, disk, wanted.out, selection, say, wanted.timeout
-                running.append(machine.Run(*given, whole=wanted.whole))
-            time.sleep(0.2)
-            for run in tuple(running):
-                if (outcome := run.poll()) is not None:
-                    running.remove(run)
-                    outcomes.append(outcome)
-                    say(f"{outcome.machine} is off")
-    finally:
-        for run in running:
-            run.kill()
-    return outcomes
 
 
 def _tell(outcomes, out, state):

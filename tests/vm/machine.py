@@ -26,6 +26,8 @@ ADAPTERS = (
     "-device qemu-xhci -chardev socket,id=u0,fd={0} -chardev socket,id=u1,fd={1}"
     " -device usb-serial,chardev=u0,serial=ADAPTER,port=1 -device usb-serial,chardev=u1,serial=BENCH,port=2"
 )
+# A Pi has no clock that runs while it is off: neither has such a machine, its driver is left out.
+CLOCKLESS = "initcall_blacklist=pl031_driver_init"
 QUIET_S = 300.0  # each job tells of its start and its end, and none is quiet for a third of this, even on a slow host
 SIGNS_OF_LIFE = ("out", "console", "results.jsonl", "statuses", "boots")
 # The kernel ends the emulator when the thread that started it ends, however that came about; a program, as code that runs
@@ -42,6 +44,9 @@ class Machine:
     ready: bool  # packseal importable from the start
     kernel: str
     hardware: str
+    long_stages: tuple[str, ...] = ()  # after the others, and not for every day
+    installs: bool = False  # its disk stays, in order
+    goes_on_with: str = ""  # the machine on whose disk it starts
 
 
 MACHINES = (
@@ -53,22 +58,40 @@ MACHINES = (
         " systemd.mask=systemd-timesyncd.service systemd.mask=mosquitto.service",
         hardware=CONTROLLERS,
     ),
-    # A Pi has no clock that runs while it is off: neither has this machine, its driver is left out.
+    Machine(
+        name="install",
+        stages=("install",),
+        ready=False,
+        kernel=CLOCKLESS,
+        hardware=CONTROLLERS,
+        installs=True,
+    ),
     Machine(
         name="car",
-        stages=("car", "car_after_reboot"),
+        stages=("car",),
         ready=False,
-        kernel="initcall_blacklist=pl031_driver_init",
+        kernel=CLOCKLESS,
         hardware=f"{CONTROLLERS} {ADAPTERS}",
+        long_stages=("car_after_reboot",),
+        goes_on_with="install",
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Disks:
+    """What a machine has for disks: the system's, thrown away after the run unless it `stays`, and the second one."""
+
+    system: Path
+    application: Path
+    stays: bool = False
 
 
 class Run:
     """A machine that was started; poll() until it gives an outcome."""
 
-    def __init__(self, machine, image, application, folder, selection, say, timeout_s, *, whole=False, quiet_s=QUIET_S):
-        self._machine, self._say, self._quiet_s = machine, say, quiet_s
+    def __init__(self, machine, image, disks, folder, selection, say, timeout_s, *, whole=False, quiet_s=QUIET_S):
+        self.machine, self.selection, self._say, self._quiet_s = machine, selection, say, quiet_s
         self.share = folder / machine.name
         self.stages = _lay_out(machine, self.share, selection, whole=whole)
         self._heard_at = time.monotonic()
@@ -76,7 +99,7 @@ class Run:
         self._signs = None
         self._printed = 0
         with (self.share / "qemu").open("w") as said, wire() as ends:
-            words = command(machine, image, application, self.share, f"file:{self.share / 'console'}", ends)
+            words = command(machine, image, disks, self.share, f"file:{self.share / 'console'}", ends, self.stages)
             streams = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
             self._process = subprocess.Popen(words, pass_fds=ends, **streams)
 
@@ -85,11 +108,11 @@ class Run:
         ended = self._process.poll() is not None
         self._print(whole=ended)
         if ended:
-            return judge(self._machine.name, self.share, self.stages)
+            return judge(self.machine.name, self.share, self.stages)
         if why := self._hopeless():
             self.kill()
             self._print(whole=True)
-            return judge(self._machine.name, self.share, self.stages, why)
+            return judge(self.machine.name, self.share, self.stages, why)
         return None
 
     def _hopeless(self):
@@ -124,20 +147,21 @@ class Run:
             text = text if whole else text[: text.rfind(b"\n") + 1]
             self._printed += len(text)
             for line in text.decode(errors="replace").splitlines():
-                self._say(f"{self._machine.name} | {line}")
+                self._say(f"{self.machine.name} | {line}")
 
 
-def command(machine, image, application, share, console, ends):
-    """QEMU's words for a Cortex-A72 with a system disk that is thrown away, a second disk, the share and the hardware."""
-    boots_again = () if len(machine.stages) > 1 else ("-no-reboot",)
+def command(machine, image, disks, share, console, ends, stages):
+    """QEMU's words for a Cortex-A72 with the two disks, the share and the hardware."""
+    boots_again = () if len(stages) > 1 else ("-no-reboot",)
+    snapshot = "off" if disks.stays else "on"
     return [
         *WITH_US,
         *COMPUTER.split(),
         *("-serial", console, *boots_again),
         *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", f"{KERNEL} {machine.kernel}"),
-        *("-drive", f"id=d0,file={_value(image.root)},format=raw,if=none,snapshot=on"),
+        *("-drive", f"id=d0,file={_value(disks.system)},format=raw,if=none,snapshot={snapshot}"),
         *("-device", "virtio-blk-pci,drive=d0"),
-        *("-drive", f"id=d1,file={_value(application)},format=raw,if=none,readonly=on"),
+        *("-drive", f"id=d1,file={_value(disks.application)},format=raw,if=none,readonly=on"),
         *("-device", "virtio-blk-pci,drive=d1"),
         *("-fsdev", f"local,id=s,path={_value(share)},security_model=none"),
         *("-device", "virtio-9p-pci,fsdev=s,mount_tag=host"),
@@ -162,14 +186,14 @@ def wire():
         yield one.fileno(), other.fileno()
 
 
-def shell(machine, image, application, folder):
+def shell(machine, image, disks, folder):
     """The machine with this terminal as its console, until `poweroff`; gives the emulator's exit code."""
     share = folder / machine.name
-    _lay_out(machine, share, [], whole=True)
+    stages = _lay_out(machine, share, [], whole=True)
     (share / "start").write_text("mount -o ro /dev/vdb /app\nexec setsid -c bash -il <>/dev/ttyAMA0 >&0 2>&0\n")
     with (
         wire() as ends,
-        subprocess.Popen(command(machine, image, application, share, "mon:stdio", ends), pass_fds=ends) as emulator,
+        subprocess.Popen(command(machine, image, disks, share, "mon:stdio", ends, stages), pass_fds=ends) as emulator,
     ):
         try:
             return emulator.wait()
@@ -189,9 +213,10 @@ def _lay_out(machine, share, selection, *, whole):
     shutil.copy2(GUEST / "start", share / "start")
     marks = "" if whole or selection else "not soak"
     site = "yes" if machine.ready else ""
-    (share / "environment").write_text(f"export machine={machine.name} site={site} marks='{marks}'\n")
+    at_last = "off" if machine.installs else ""
+    (share / "environment").write_text(f"export machine={machine.name} site={site} marks='{marks}' at_last={at_last}\n")
     lines = []
-    for stage in machine.stages:
+    for stage in (*machine.stages, *(machine.long_stages if whole or selection else ())):
         chosen = [word for word in selection if word == stage or word.startswith(f"{stage}/")]
         if chosen or not selection:
             lines.append(f"{stage} {' '.join(chosen or [stage])}\n")

@@ -19,7 +19,7 @@ from agent.profile_store import load_profile, profile_directories
 
 CHANNEL = "way0"
 PER_S, TICK_S = 1000, 0.01
-SETTLE_S, MEASURED_S = 3, 8
+SETTLE_S, MEASURED_S = 2, 6
 FLOOD = 10_000  # the kernel keeps about 5,500
 SINGLE = 4  # frames that were sent one by one, and the error frame
 
@@ -100,7 +100,7 @@ def play(frames, seconds):
 def _pack(folder, wanted):
     """The simulated pack on the bus for a while; those of its frames that the profile maps, as they were sent."""
     log = folder / "sent.log"
-    words = ("--interface", "socketcan", "--channel", CHANNEL, "--duration", "6", "--sent-log", log)
+    words = ("--interface", "socketcan", "--channel", CHANNEL, "--duration", "4", "--sent-log", log)
     run("packseal-sim", "run", *words, timeout=240)
     lines = [line.split(",") for line in log.read_text().splitlines()]
     numbered = [(int(number, 16), bytes.fromhex(payload)) for _, number, _, payload in lines]

@@ -89,6 +89,7 @@ def _is_silent(bus):
     return True
 
 
+@pytest.mark.soak
 def test_the_kernels_own_iso_tp_reads_the_packs_diagnosis(pack):
     assert pack.ask(bytes.fromhex("22F190")) == bytes.fromhex("62F190") + b"SIMPACKSEAL000001"
     cells = pack.ask(bytes.fromhex("220211"))
@@ -97,6 +98,7 @@ def test_the_kernels_own_iso_tp_reads_the_packs_diagnosis(pack):
     assert pack.ask(bytes.fromhex("220400")) == bytes.fromhex("7F2233")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("fault", ["bus-off", "adapter-unplugged"])
 def test_a_fault_of_the_adapter_silences_the_pack_on_socketcan_and_deafens_it(pack, fault):
     with raw(pack.bus) as listener:
@@ -111,6 +113,7 @@ def test_a_fault_of_the_adapter_silences_the_pack_on_socketcan_and_deafens_it(pa
     assert pack.ask(bytes.fromhex("22F190"))[:1] == b"\x62"
 
 
+@pytest.mark.soak
 def test_what_the_simulator_says_it_has_written_is_what_the_interface_carried(pack):
     code, counts = pack.end()
     assert code == 0

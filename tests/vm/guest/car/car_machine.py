@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from statement_reading import said
+
 AGENT = "packseal-agent.service"
 LEDGER = "packseal-ledger.service"
 CONFIG = Path("/etc/packseal/agent.toml")
@@ -135,6 +137,52 @@ def verdict():
     say("packseal-ledger", "bundle", PACK, "--config", "/etc/packseal/ledger.toml", "--out", bundle, "--with-segments")
     keys = ("--ledger-key", "/etc/packseal/ledger.vkey", "--pack-key", "/etc/packseal/pack-0001.vkey")
     return json.loads(say("packseal-verify", bundle, *keys, "--json"))
+
+
+def services_are_up():
+    """Agent and ledger run, were started once, and CAN is as the installation made it."""
+    wait_for("both are active", lambda: {shown("ActiveState", unit) for unit in (AGENT, LEDGER)} == {"active"})
+    assert shown("NRestarts") == "0"
+    assert "LISTEN-ONLY" in say("ip", "-details", "link", "show", "can0")
+
+
+_BOOTS = """
+import json, sqlite3
+from evidence import statement
+store = sqlite3.connect("file:/var/lib/packseal/agent/outbox.db?mode=ro", uri=True)
+rows = [statement.read(body) for (body,) in store.execute("SELECT body FROM statements ORDER BY id")]
+print(json.dumps([[row.kind, row.stamp.boot_id.hex(), row.entry.hex(), row.prev.hex() if row.prev else None] for row in rows]))
+"""
+
+
+def chain_goes_on():
+    """This boot has sealed a segment, every statement links to the one before, and over the boots it is close, open, gap.
+
+    The statements are read by the product's own parser.
+    """
+    with Bench():
+        segments = kinds().count("segment")
+        wait_for("a segment of this boot", lambda: kinds().count("segment") > segments)
+    rows = json.loads(say("/opt/packseal/bin/python", "-c", _BOOTS))
+    this_boot = boot_id().hex()
+    boots = [boot for _, boot, _, _ in rows]
+    assert boots[-1] == this_boot
+    assert [prev for *_, prev in rows[1:]] == [entry for *_, entry, _ in rows[:-1]]
+    first = boots.index(this_boot)
+    assert first > 0
+    assert set(boots[first:]) == {this_boot}
+    assert [kind for kind, *_ in rows[first - 1 : first + 2]] == ["close", "open", "gap"]
+
+
+def boot_id():
+    """The kernel's name of this boot."""
+    return bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", ""))
+
+
+def first_capture_s():
+    """Seconds from the kernel's start to the end of the gap with which this boot begins."""
+    _, gap, *_ = [each for each in said() if each.boot_id == boot_id()]
+    return gap.t1_ms / 1000
 
 
 def shorten_segments():

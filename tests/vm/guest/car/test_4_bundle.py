@@ -1,0 +1,27 @@
+"""What the machine has lived through until now, as a stranger sees it who has nothing but a bundle and two keys."""
+
+import json
+from collections import Counter
+
+import car_machine as car
+import pytest
+
+
+def test_a_bundle_of_both_boots_verifies_offline():
+    car.wait_for("all proven", car.all_proven)
+    kept = Counter(car.kinds())
+    found = car.verdict()
+    assert found["verified"]
+    assert found["pack_keys_pinned"]
+    assert found["loose_statements"] == 0
+    assert {"open", "segment", "gap", "close"} <= kept.keys()
+    assert Counter(found["statements"]) >= kept  # the agent goes on
+    assert found["frames"] > 100
+    assert any(gap["reason"] == "restart" and not gap["same_boot"] for gap in found["gaps"])
+    print(json.dumps(found["statements"]))
+
+
+@pytest.mark.soak
+def test_the_whole_log_is_sound():
+    checked = car.say("packseal-ledger", "log", "check", "--config", "/etc/packseal/ledger.toml", "--json", timeout=200)
+    assert json.loads(checked)["equivocations"] == 0
