@@ -1,6 +1,8 @@
 """Writes the measured values of a run of the emulated machines into docs/tested-on.md.
 
-    make vm-test && python bench/tested_on.py .cache/vm/last/figures.json
+    make vm-soak && python bench/tested_on.py .cache/vm/last/figures.json
+
+The rows about `make vm-test` itself want the figures.json of such runs too, before that of the whole.
 
 A row of its tables names a figure; its last cell is filled with the value. 65 when a row's figure is not in the run, so that no
 value of an older run stays beside newer ones.
@@ -29,7 +31,7 @@ def filled(document: str, figures: Mapping[str, tuple[object, str]]) -> str:
     """The document with the values of `figures` (name: value and unit); Failure names what the run does not have."""
     missing = [name for name in names(document) if name not in figures]
     if missing:
-        raise Failure(f"{DOCUMENT.name}: not in this run: {', '.join(missing)}; run all of `make vm-test`")
+        raise Failure(f"{DOCUMENT.name}: not in this run: {', '.join(missing)}; run `make vm-soak`, and name the figures of `make vm-test` too")
 
     def row(match: re.Match[str]) -> str:
         value, unit = figures[match[2]]

@@ -8,7 +8,7 @@ import pytest
 from bench import tested_on
 from packseal.program import Failure
 from tests.shared import ROOT
-from tests.vm.__main__ import BUILT, RUN
+from tests.vm.__main__ import BUILT, RUN, SCOPES
 
 TEXT = (ROOT / "docs/tested-on.md").read_text()
 GUEST = ROOT / "tests/vm/guest"
@@ -18,7 +18,7 @@ JOBS = re.findall(r"`([a-z_]+/test_\w+\.py)(?:::(test_\w+))?`", TEXT)
 def _recorded():
     """A pattern for each figure that a job records: its machine, and its name, which may have places to be filled."""
     for path in GUEST.glob("*/*.py"):
-        machine = "bus" if path.parent.name == "bus" else "car"
+        machine = path.parent.name.partition("_")[0]
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "figure":
                 (name, *_) = call.args
@@ -40,7 +40,8 @@ def test_every_file_of_jobs_is_named_in_the_document():
 
 
 def test_every_figure_of_the_document_is_recorded_by_a_job():
-    recorded = [*_recorded(), *(re.compile(f"host: everything {state}") for state in BUILT), re.compile(RUN)]
+    states = [f"host: {scope} {state}" for scope in SCOPES for state in BUILT]
+    recorded = [*_recorded(), *map(re.compile, states), re.compile(RUN)]
     for name in tested_on.names(TEXT):
         assert any(pattern.fullmatch(name) for pattern in recorded), name
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.vm import application, ending, image, installation, machine, places, runs, tools
 
 BEGAN = time.monotonic()
+SCOPES = ("everyday", "whole")
 BUILT = ("from nothing", "installed anew", "with all built")
 RUN = "host: run"
 
@@ -69,7 +70,7 @@ def _run(wanted, chosen, selection):
             "installed is what an earlier run installed: nothing has changed since (`make vm-soak` installs in any case)"
         )
     state = BUILT[0 if cold else 1 if anew else 2]
-    return _tell(every.together(needed), wanted.out, f"{'whole' if wanted.whole else 'everyday'} {state}")
+    return _tell(every.together(needed), wanted.out, f"{SCOPES[wanted.whole]} {state}")
 
 
 def _shell(one, every):
@@ -121,7 +122,7 @@ def _arguments(words):
 
 def _tell(outcomes, out, state):
     figures = {f"{o.machine}: {f['name']}": [f["value"], f["unit"]] for o in outcomes for f in o.figures}
-    figures[f"host: everything {state}"] = [round(time.monotonic() - BEGAN), f"s on {os.cpu_count()} processors"]
+    figures[f"host: {state}"] = [round(time.monotonic() - BEGAN), f"s on {os.cpu_count()} processors"]
     figures[RUN] = [time.strftime("%Y-%m-%d", time.gmtime()), f"of commit {_commit()}"]
     (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     for name, (value, unit) in figures.items():
