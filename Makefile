@@ -21,7 +21,7 @@ demo: $(VENV)/ready  ## three simulated packs, agent, broker and ledger for DURA
 test: $(VENV)/ready  ## the everyday tests
 	$(BIN)/python -m pytest -q -m "not soak" -n 4 --dist loadfile
 
-check: lint test  ## what CI runs: lint, types, import rules, tests
+check: lint test  ## lint, types, import rules and the everyday tests
 
 lint: $(VENV)/ready  ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .

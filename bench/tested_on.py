@@ -1,8 +1,8 @@
 """Writes the measured values of a run of the emulated machines into docs/tested-on.md.
 
-    make vm-soak && python bench/tested_on.py .cache/vm/last/figures.json
+    make vm-test vm-test vm-soak && python bench/tested_on.py .cache/vm/last/figures-*.json
 
-The rows about `make vm-test` itself want the figures.json of such runs too, before that of the whole.
+Each kind of run leaves a file of its own; the first `make vm-test` of a fresh clone is the one from nothing.
 
 A row of its tables names a figure; its last cell is filled with the value. 65 when a row's figure is not in the run, so that no
 value of an older run stays beside newer ones.
@@ -31,7 +31,8 @@ def filled(document: str, figures: Mapping[str, tuple[object, str]]) -> str:
     """The document with the values of `figures` (name: value and unit); Failure names what the run does not have."""
     missing = [name for name in names(document) if name not in figures]
     if missing:
-        raise Failure(f"{DOCUMENT.name}: not in this run: {', '.join(missing)}; run `make vm-soak`, and name the figures of `make vm-test` too")
+        where = "run `make vm-soak`, and name the figures of `make vm-test` too"
+        raise Failure(f"{DOCUMENT.name}: not in these runs: {', '.join(missing)}; {where}")
 
     def row(match: re.Match[str]) -> str:
         value, unit = figures[match[2]]
@@ -48,7 +49,7 @@ def main() -> int:
 def _main() -> int:
     parser = argparse.ArgumentParser(description="Fill the figures of a run into docs/tested-on.md.")
     parser.add_argument(
-        "figures", type=Path, nargs="+", help="figures.json of a run; of several, the last one that has a figure counts"
+        "figures", type=Path, nargs="+", help="figures of runs; of several, the last one that has a figure counts"
     )
     figures = {}
     try:

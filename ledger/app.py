@@ -1,4 +1,4 @@
-"""Puts the ledger's parts together for each command but `serve`; besides `serving` and `cli` the only place that sees configuration."""
+"""Puts the ledger's parts together for each command but `serve`. With `serving` and `cli` the only one that sees settings."""
 
 from __future__ import annotations
 

@@ -219,6 +219,15 @@ class _Overtaken(Reader):
         return found
 
 
+def test_a_snapshot_is_of_one_moment_beside_a_ledger_at_work(world, sequencer, gateway):
+    with Reader(world.folder) as reader:
+        with reader.snapshot():
+            before = reader.size()
+            drive(world, sequencer, gateway)
+            assert reader.size() == before
+        assert reader.size() == sequencer.size > before
+
+
 @pytest.mark.parametrize("read", ["bundle", "log check"])
 def test_what_a_ledger_admits_meanwhile_changes_nothing_in_what_is_read(world, sequencer, gateway, read):
     drive(world, sequencer, gateway)

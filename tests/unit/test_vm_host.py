@@ -224,7 +224,7 @@ def test_the_initial_file_system_has_every_module_once_and_in_order_also_from_a_
 def test_a_comma_in_a_path_is_written_twice_where_the_emulator_splits_at_commas():
     system = image.Image(Path("/a,b/vmlinuz"), Path("/a,b/initrd.gz"), Path("/a,b/root.ext4"))
     disks = machine.Disks(system.root, Path("/a,b/app.ext4"))
-    words = machine.command(machine.MACHINES[0], system, disks, Path("/a,b/bus"), "file:/a,b/c", (3, 4), ["bus"])
+    words = machine.command(machine.MACHINES[0], system, disks, Path("/a,b/bus"), "file:/a,b/c", (3, 4))
     for option in ("file=/a,,b/root.ext4", "file=/a,,b/app.ext4", "path=/a,,b/bus"):
         assert any(option in word for word in words), option
     assert {"file:/a,b/c", "/a,b/vmlinuz", "/a,b/initrd.gz"} <= set(words)
@@ -414,18 +414,18 @@ def every(tmp_path):
     system.root.write_text("bare")
     application_disk = tmp_path / "app.ext4"
     application_disk.with_suffix(".digest").write_text("of this commit")
-    wanted = SimpleNamespace(out=tmp_path, timeout=60.0, no_parallel=False, whole=False)
+    wanted = SimpleNamespace(out=tmp_path, timeout=60.0, no_parallel=False)
     installed = installation.of(tmp_path, system, application_disk)
-    return runs.Runs(system, application_disk, installed, [], wanted, [].append)
+    return runs.Runs(system, application_disk, installed, wanted, [].append)
 
 
-def _names(chosen):
-    return [one.name for one in chosen]
+def _plan(every, *names, selection=(), whole=False):
+    return runs.plan(names or ("bus", "install", "car"), list(selection), every.installed, whole=whole)
 
 
-def _needed(every, *names, selection=(), whole=False):
-    chosen = [one for one in machine.MACHINES if one.name in names]
-    return _names(runs.with_installation(chosen, selection, every.installed, whole=whole))
+def _planned(*given, **more):
+    plan = _plan(*given, **more)
+    return [one.name for one in plan.machines], plan.installs
 
 
 INSTALLER = """
@@ -434,37 +434,85 @@ case $share in */install)
   echo installed >$disk; case "$*" in *snapshot=off*) ;; *) exit 1;; esac;;
 esac
 name=${share##*/}; echo "$name 0" >$share/statuses
-echo "{\\"job\\": \\"$name/test_1.py::test_a\\", \\"is\\": \\"${result:-passed}\\"}" >$share/results.jsonl
+[ "$failing" = "$name" ] && result=failed || result=passed
+echo "{\\"job\\": \\"$name/test_1.py::test_a\\", \\"is\\": \\"$result\\"}" >$share/results.jsonl
 echo "$*" >$share/words
 """
 
 
-def test_the_car_goes_on_with_the_disk_on_which_was_installed_and_which_is_kept_until_something_changes(
-    every, emulator, tmp_path
-):
-    assert _needed(every, "bus", "install", "car") == ["bus", "install", "car"]
-    assert _needed(every, "car") == ["install", "car"]
+PART = "install/test_install.py::test_a"
+
+
+def test_the_car_goes_on_with_the_disk_on_which_was_installed(every, emulator, tmp_path):
     emulator(INSTALLER)
-    outcomes = every.together(machine.MACHINES[1:])
+    outcomes = every.together(_plan(every, "install", "car"))
     assert [(outcome.machine, outcome.failures) for outcome in outcomes] == [("install", ()), ("car", ())]
     assert every.installed.disk.read_text() == "installed\n"
     assert f"file={every.installed.disk},format=raw,if=none,snapshot=on" in (tmp_path / "car" / "words").read_text()
-    assert _needed(every, "bus", "install", "car") == ["bus", "car"]
-    assert _needed(every, "bus", "install", "car", whole=True) == ["bus", "install", "car"]
-    assert _needed(every, "install", selection=["install"]) == ["install"]
-    assert _needed(every, "install") == ["install"]
-    assert _needed(every, "bus") == ["bus"]
-    every.application.with_suffix(".digest").write_text("of the next commit")
-    assert not installation.of(tmp_path, every.image, every.application).is_kept()
+    assert every.installed.is_kept()
 
 
-@pytest.mark.parametrize(("result", "selection"), [("failed", []), ("passed", ["install/test_install.py::test_a"])])
-def test_an_installation_that_failed_or_was_only_a_part_is_not_kept(result, selection, every, emulator, monkeypatch):
-    monkeypatch.setenv("result", result)
+@pytest.mark.parametrize(
+    ("named", "more", "without", "kept"),
+    [
+        ((), {}, (["bus", "install", "car"], True), (["bus", "car"], False)),
+        ((), {"whole": True}, (["bus", "install", "car"], True), (["bus", "install", "car"], True)),
+        (("car",), {}, (["install", "car"], True), (["car"], False)),
+        (("car",), {"whole": True}, (["install", "car"], True), (["install", "car"], True)),
+        (("install",), {}, (["install"], True), (["install"], True)),
+        (("bus",), {"whole": True}, (["bus"], False), (["bus"], False)),
+        ((), {"selection": [PART]}, (["install"], False), (["install"], False)),
+        ((), {"selection": [PART, "car"]}, (["install", "car"], True), (["install", "car"], False)),
+        ((), {"selection": ["bus/test_cpu.py"]}, (["bus"], False), (["bus"], False)),
+    ],
+)
+def test_it_is_installed_anew_where_nothing_is_kept_or_the_whole_is_wanted(named, more, without, kept, every):
+    assert _planned(every, *named, **more) == without
+    every.installed.begin(every.image.root)
+    every.installed.keep()
+    assert _planned(every, *named, **more) == kept
+
+
+def test_a_part_of_the_installation_is_tried_on_a_bare_disk_and_leaves_the_kept_one_alone(every, emulator, tmp_path):
+    every.installed.begin(every.image.root)
+    every.installed.disk.write_text("kept")
+    every.installed.keep()
+    emulator(INSTALLER.replace("echo installed >$disk; ", "").replace("*snapshot=off*)", "*snapshot=on*)"))
+    plan = _plan(every, selection=[PART, "car"])
+    assert plan.jobs(plan.machines[0]) == [PART]
+    assert [outcome.failures for outcome in every.together(plan)] == [(), ()]
+    assert f"file={every.image.root},format=raw,if=none,snapshot=on" in (tmp_path / "install" / "words").read_text()
+    assert every.installed.disk.read_text() == "kept"
+    assert every.installed.is_kept()
+
+
+def test_an_installation_that_others_wait_for_is_made_by_all_of_its_jobs(every):
+    plan = _plan(every, selection=[PART, "car/test_2_service.py"])
+    assert [plan.jobs(one) for one in plan.machines] == [[], ["car/test_2_service.py"]]
+
+
+@pytest.mark.parametrize("failing", ["install", "car"])
+def test_an_installation_that_failed_or_on_which_somebody_failed_is_made_anew(failing, every, emulator, monkeypatch):
+    monkeypatch.setenv("failing", failing)
     emulator(INSTALLER)
-    outcomes = replace(every, selection=selection).together(machine.MACHINES[1:])
-    assert _needed(every, "car") == ["install", "car"]
-    assert [outcome.machine for outcome in outcomes] == (["install"] if result == "failed" else ["install", "car"])
+    outcomes = every.together(_plan(every, "car"))
+    assert [outcome.machine for outcome in outcomes] == (["install"] if failing == "install" else ["install", "car"])
+    assert not every.installed.is_kept()
+
+
+@pytest.mark.parametrize("changed", ["application", "image", "recipe"])
+def test_an_installation_of_something_else_does_not_serve(changed, every, tmp_path):
+    every.installed.begin(every.image.root)
+    every.installed.keep()
+    system = every.image
+    if changed == "application":
+        every.application.with_suffix(".digest").write_text("of the next commit")
+    elif changed == "image":
+        os.utime(system.root, (1, 1))
+    else:
+        system = replace(system, root=tmp_path / "other.ext4")
+        system.root.write_text("bare")
+    assert not installation.of(tmp_path, system, every.application).is_kept()
 
 
 def test_of_an_installation_that_is_cut_short_nothing_is_kept(every):
@@ -480,10 +528,10 @@ def test_the_machines_end_with_the_run_however_it_ends(number, emulator, tmp_pat
     emulator("echo $$ >$share/number; mv $share/number $share/out; exec sleep 600")
     runner = (
         "import sys, types; from pathlib import Path; from tests.vm import ending, image, machine, runs\n"
-        "wanted = types.SimpleNamespace(out=Path(sys.argv[1]), timeout=60.0, no_parallel=False, whole=False)\n"
-        "every = runs.Runs(image.Image(*map(Path, 'abc')), Path('app.ext4'), None, [], wanted, print)\n"
+        "wanted = types.SimpleNamespace(out=Path(sys.argv[1]), timeout=60.0, no_parallel=False)\n"
+        "every = runs.Runs(image.Image(*map(Path, 'abc')), Path('app.ext4'), None, wanted, print)\n"
         "with ending.orderly():\n"
-        " every.together(machine.MACHINES[:1])\n"
+        " every.together(runs.Plan(machine.MACHINES[:1], [], whole=False, installs=False))\n"
     )
     words = [sys.executable, "-c", runner, str(tmp_path)]
     with subprocess.Popen(words, cwd=places.ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:

@@ -33,12 +33,16 @@ def main(words=None):
         print(f"vm tests skipped: {lacking}")
         return 0
     selection = machine.share_paths(wanted.only)
-    chosen = [m for m in machine.MACHINES if wanted.machine in (None, m.name) and runs.selected(m, selection)]
+    names = [wanted.machine] if wanted.machine else [one.name for one in machine.MACHINES]
+    if selection and not any(
+        runs.is_of(one, job) for one in machine.MACHINES if one.name in names for job in selection
+    ):
+        raise SystemExit(f"tests.vm: no job of --only is one of the machine {wanted.machine}")
     try:
         with ending.orderly():
             try:
                 with places.alone_in(wanted.out):
-                    return _run(wanted, chosen, selection)
+                    return _run(wanted, names, selection)
             finally:
                 places.give_back()
     except tools.Unavailable as unavailable:
@@ -51,7 +55,7 @@ def main(words=None):
     return code
 
 
-def _run(wanted, chosen, selection):
+def _run(wanted, names, selection):
     cold = not image.is_built()
     added = tools.install()
     say(f"tools ready ({', '.join(added) or 'all were there'})")
@@ -60,25 +64,24 @@ def _run(wanted, chosen, selection):
         disk = application.ensure(wanted.out, say)
         system = building.result()
     installed = installation.of(wanted.out, system, disk)
-    every = runs.Runs(system, disk, installed, selection, wanted, say)
+    every = runs.Runs(system, disk, installed, wanted, say)
     if wanted.shell:
-        return _shell(chosen[0], every)
-    needed = runs.with_installation(chosen, selection, installed, whole=wanted.whole)
-    anew = any(one.installs for one in needed)
-    if not anew and any(one.goes_on_with for one in needed):
-        say(
-            "installed is what an earlier run installed: nothing has changed since (`make vm-soak` installs in any case)"
-        )
-    state = BUILT[0 if cold else 1 if anew else 2]
-    return _tell(every.together(needed), wanted.out, f"{SCOPES[wanted.whole]} {state}")
+        return _shell(wanted.machine or "bus", every)
+    plan = runs.plan(names, selection, installed, whole=wanted.whole)
+    if not plan.installs and any(one.goes_on_with for one in plan.machines):
+        say("installed is what an earlier run installed: nothing that it was made from has changed")
+    outcomes = every.together(plan)
+    part = wanted.machine or selection or any(outcome.failures for outcome in outcomes)
+    state = "" if part else f"{SCOPES[wanted.whole]} {BUILT[0 if cold else 1 if plan.installs else 2]}"
+    return _tell(outcomes, wanted.out, state)
 
 
-def _shell(one, every):
+def _shell(name, every):
+    one = next(one for one in machine.MACHINES if one.name == name)
     if one.goes_on_with and not every.installed.is_kept():
-        why = f"nothing is installed for {one.name} yet"
+        why = f"for {name} nothing is installed of what is here now"
         raise tools.Unavailable(f"{why}; run `make vm-test`, or take a bare machine: MACHINE={one.goes_on_with}")
-    disks = machine.Disks(every.image.root if one.installs else every.disks(one).system, every.application)
-    return machine.shell(one, every.image, disks, every.wanted.out)
+    return machine.shell(one, every.image, every.disks(one, installs=False), every.wanted.out)
 
 
 def say(line):
@@ -122,9 +125,10 @@ def _arguments(words):
 
 def _tell(outcomes, out, state):
     figures = {f"{o.machine}: {f['name']}": [f["value"], f["unit"]] for o in outcomes for f in o.figures}
-    figures[f"host: {state}"] = [round(time.monotonic() - BEGAN), f"s on {os.cpu_count()} processors"]
+    if state:
+        figures[f"host: {state}"] = [round(time.monotonic() - BEGAN), f"s on {os.cpu_count()} processors"]
     figures[RUN] = [time.strftime("%Y-%m-%d", time.gmtime()), f"of commit {_commit()}"]
-    (out / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (out / f"figures-{state.replace(' ', '-') or 'part'}.json").write_text(json.dumps(figures, indent=1) + "\n")
     for name, (value, unit) in figures.items():
         print(f"figure  {name} = {value} {unit}")
     for outcome in outcomes:

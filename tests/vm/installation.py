@@ -13,8 +13,12 @@ MADE_FROM = (
     places.ROOT / "docs" / "install.md",
     places.HERE / "guest" / "install",
     places.HERE / "guest" / "car" / "car_machine.py",
+    places.HERE / "guest" / "car" / "statement_reading.py",
+    places.HERE / "guest" / "pytest.ini",
+    places.HERE / "guest" / "reporting.py",
     places.HERE / "guest" / "start",
     places.HERE / "machine.py",
+    places.HERE / "results.py",
 )
 
 
@@ -35,15 +39,20 @@ class Installation:
 
     def begin(self, root):
         """Lay the bare system there, to be installed on."""
-        self._mark.unlink(missing_ok=True)
+        self.forget()
         run("cp", "--sparse=always", "--reflink=auto", str(root), str(self.disk))
 
     def keep(self):
-        """Every job of the installation has passed and the machine was switched off in order: the disk may serve again."""
+        """Every job of the installation has passed: the disk may serve again."""
         self._mark.write_text(self.state)
+
+    def forget(self):
+        """Whoever went on with the disk has failed, and nobody knows whether for what is on it."""
+        self._mark.unlink(missing_ok=True)
 
 
 def of(folder, system, application):
     """The installation that a run in `folder` wants."""
     made = application.with_suffix(".digest").read_text()
-    return Installation(folder / "installed.ext4", places.digest(str(system.root), made, *MADE_FROM))
+    built = f"{system.root} {system.root.stat().st_mtime_ns}"  # of one recipe today's packages may be others
+    return Installation(folder / "installed.ext4", places.digest(built, made, *MADE_FROM))

@@ -91,7 +91,7 @@ class Run:
     """A machine that was started; poll() until it gives an outcome."""
 
     def __init__(self, machine, image, disks, folder, selection, say, timeout_s, *, whole=False, quiet_s=QUIET_S):
-        self.machine, self.selection, self._say, self._quiet_s = machine, selection, say, quiet_s
+        self.machine, self._say, self._quiet_s = machine, say, quiet_s
         self.share = folder / machine.name
         self.stages = _lay_out(machine, self.share, selection, whole=whole)
         self._heard_at = time.monotonic()
@@ -99,7 +99,8 @@ class Run:
         self._signs = None
         self._printed = 0
         with (self.share / "qemu").open("w") as said, wire() as ends:
-            words = command(machine, image, disks, self.share, f"file:{self.share / 'console'}", ends, self.stages)
+            console, reboots = f"file:{self.share / 'console'}", len(self.stages) > 1
+            words = command(machine, image, disks, self.share, console, ends, reboots=reboots)
             streams = {"stdin": subprocess.DEVNULL, "stdout": said, "stderr": subprocess.STDOUT}
             self._process = subprocess.Popen(words, pass_fds=ends, **streams)
 
@@ -150,14 +151,13 @@ class Run:
                 self._say(f"{self.machine.name} | {line}")
 
 
-def command(machine, image, disks, share, console, ends, stages):
+def command(machine, image, disks, share, console, ends, *, reboots=True):
     """QEMU's words for a Cortex-A72 with the two disks, the share and the hardware."""
-    boots_again = () if len(stages) > 1 else ("-no-reboot",)
     snapshot = "off" if disks.stays else "on"
     return [
         *WITH_US,
         *COMPUTER.split(),
-        *("-serial", console, *boots_again),
+        *("-serial", console, *(() if reboots else ("-no-reboot",))),
         *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", f"{KERNEL} {machine.kernel}"),
         *("-drive", f"id=d0,file={_value(disks.system)},format=raw,if=none,snapshot={snapshot}"),
         *("-device", "virtio-blk-pci,drive=d0"),
@@ -189,11 +189,11 @@ def wire():
 def shell(machine, image, disks, folder):
     """The machine with this terminal as its console, until `poweroff`; gives the emulator's exit code."""
     share = folder / machine.name
-    stages = _lay_out(machine, share, [], whole=True)
+    _lay_out(machine, share, [], whole=True)
     (share / "start").write_text("mount -o ro /dev/vdb /app\nexec setsid -c bash -il <>/dev/ttyAMA0 >&0 2>&0\n")
     with (
         wire() as ends,
-        subprocess.Popen(command(machine, image, disks, share, "mon:stdio", ends, stages), pass_fds=ends) as emulator,
+        subprocess.Popen(command(machine, image, disks, share, "mon:stdio", ends), pass_fds=ends) as emulator,
     ):
         try:
             return emulator.wait()

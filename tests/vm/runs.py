@@ -2,26 +2,52 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.vm import machine
 from tests.vm.image import Image
 from tests.vm.installation import Installation
 
 
-def selected(one, selection):
-    """Whether some job of a selection (none: all) is one of the machine's."""
-    return not selection or any(word.partition("/")[0] in one.stages + one.long_stages for word in selection)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The machines to start, the jobs that were asked for (none: all), and whether the installation is made anew."""
+
+    machines: tuple
+    selection: list
+    whole: bool
+    installs: bool
+
+    def jobs(self, one):
+        """The machine's jobs of the selection. An installation that others wait for is made by all of its jobs."""
+        return [] if one.installs and self.installs else [job for job in self.selection if is_of(one, job)]
 
 
-def with_installation(chosen, selection, installed, *, whole):
-    """The machines to start; with the one that installs if its jobs were asked for, or the whole, or if its disk is missing."""
+def is_of(one, job):
+    """Whether a job is one of the machine's."""
+    return job.partition("/")[0] in one.stages + one.long_stages
+
+
+def plan(names, selection, installed, *, whole):
+    """What to start of the machines named; with the installation anew in a whole run, and where its disk is not kept."""
+    chosen = [
+        one
+        for one in machine.MACHINES
+        if one.name in names and (not selection or any(is_of(one, j) for j in selection))
+    ]
     maker = next(one for one in machine.MACHINES if one.installs)
-    others = [one for one in chosen if one is not maker]
-    going_on = any(one.goes_on_with for one in others)
-    anew = maker in chosen and (whole or bool(selection) or not going_on)
-    if anew or (going_on and not installed.is_kept()):
-        return [one for one in machine.MACHINES if one is maker or one in others]
-    return others
+    going_on = any(one.goes_on_with for one in chosen)
+    if going_on:
+        anew = whole or not installed.is_kept()
+        asked = maker in chosen and bool(selection)
+        chosen = [
+            one
+            for one in machine.MACHINES
+            if (one in chosen and one is not maker) or (one is maker and (anew or asked))
+        ]
+    else:
+        anew = maker in chosen and not selection
+    return Plan(tuple(chosen), selection, whole, anew)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,54 +55,54 @@ class Runs:
     """What all machines of a run share."""
 
     image: Image
-    application: object
+    application: Path
     installed: Installation
-    selection: list
     wanted: object
     say: object
 
-    def together(self, chosen):
+    def together(self, plan):
         """Run the machines side by side (or not) to their outcomes; one that goes on with another's disk, after that one."""
-        waiting, running, outcomes = list(chosen), [], {}
+        waiting, running, outcomes = list(plan.machines), [], {}
         try:
             while waiting or running:
                 for one in tuple(waiting):
-                    awaited = one.goes_on_with in [other.name for other in chosen]
-                    if awaited and one.goes_on_with not in outcomes:
+                    awaited = one.goes_on_with if plan.installs else ""
+                    if awaited and awaited not in outcomes:
                         continue
-                    if awaited and outcomes[one.goes_on_with].failures:
+                    if awaited and outcomes[awaited].failures:
                         waiting.remove(one)
-                        self.say(f"{one.name} is not started: {one.goes_on_with} has failed")
+                        self.say(f"{one.name} is not started: {awaited} has failed")
                     elif not (running and self.wanted.no_parallel):
                         waiting.remove(one)
                         self.say(f"{one.name} starts")
-                        running.append(self._start(one))
+                        running.append(self._start(one, plan))
                 time.sleep(0.2)
                 for run in tuple(running):
                     if (outcome := run.poll()) is not None:
                         running.remove(run)
-                        self._ended(run, outcome)
                         outcomes[outcome.machine] = outcome
+                        self._ended(run.machine, outcome, plan)
         finally:
             for run in running:
                 run.kill()
         return list(outcomes.values())
 
-    def disks(self, one):
-        """The disks of a machine; where nothing is installed yet, nothing is on the one that goes on."""
-        on_installed = one.installs or one.goes_on_with
-        return machine.Disks(
-            self.installed.disk if on_installed else self.image.root, self.application, stays=one.installs
-        )
+    def disks(self, one, *, installs):
+        """The disks of a machine. What a part of the installation's jobs do is done on a bare disk, and thrown away."""
+        stays = one.installs and installs
+        root = self.installed.disk if stays or one.goes_on_with else self.image.root
+        return machine.Disks(root, self.application, stays)
 
-    def _start(self, one):
-        if one.installs:
+    def _start(self, one, plan):
+        disks = self.disks(one, installs=plan.installs)
+        if disks.stays:
             self.installed.begin(self.image.root)
-        own = self.selection if selected(one, self.selection) else []
-        given = one, self.image, self.disks(one), self.wanted.out, own, self.say, self.wanted.timeout
-        return machine.Run(*given, whole=self.wanted.whole)
+        given = one, self.image, disks, self.wanted.out, plan.jobs(one), self.say, self.wanted.timeout
+        return machine.Run(*given, whole=plan.whole)
 
-    def _ended(self, run, outcome):
-        self.say(f"{outcome.machine} is off")
-        if run.machine.installs and not run.selection and not outcome.failures:
+    def _ended(self, one, outcome, plan):
+        self.say(f"{one.name} is off")
+        if one.installs and plan.installs and not outcome.failures:
             self.installed.keep()
+        elif one.goes_on_with and outcome.failures:
+            self.installed.forget()
