@@ -52,6 +52,7 @@ bench: $(VENV)/ready  ## the figures of docs/performance.md, on a machine that d
 	$(BIN)/python bench/sim_speed.py
 	$(BIN)/python bench/paced_bus.py
 	$(BIN)/python bench/ledger_load.py
+	$(BIN)/python bench/slcan_cpu.py
 
 lock: $(VENV)/ready  ## pin the development libraries anew, with hashes and without addresses
 	$(BIN)/pip-compile -q --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \

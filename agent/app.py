@@ -194,7 +194,7 @@ def _station(parts: _Parts, pack: str, profile: Profile, clock: SystemClock, cap
 
 
 def source(table: SourceTable, profile: Profile) -> Source:
-    """The bus as configured: SocketCAN is listened to by ourselves, everything else through python-can."""
+    """The bus as configured: SocketCAN and slcan are listened to by ourselves, everything else through python-can."""
     if table.interface == "socketcan":
         from agent.sources.socketcan import SocketCanSource
 
@@ -203,6 +203,10 @@ def source(table: SourceTable, profile: Profile) -> Source:
                 "pack.source.options: are for python-can; with socketcan, set the interface up instead (systemd/80-can.network)"
             )
         return SocketCanSource(table.channel, [(message.id, message.extended) for message in profile.messages])
+    if table.interface == "slcan":
+        from agent.sources.slcan import SlcanSource
+
+        return SlcanSource(table.channel, table.bitrate or DEFAULT_BITRATE, table.options)
     # python-can is imported where it is needed only: it would stay in memory for as long as the service runs.
     from agent.sources.python_can import LiveSource
 

@@ -1,4 +1,4 @@
-"""Live buses through python-can: slcan adapters and every other interface that it knows. The only importer of `can`.
+"""Live buses through python-can: every interface that it knows and we do not read ourselves. The only importer of `can`.
 
 It never sends on the bus. A message that cannot be true is counted and skipped; an adapter that went away is a SourceError,
 after which the source may be opened again.
@@ -6,8 +6,7 @@ after which the source may be opened again.
 
 from __future__ import annotations
 
-import fcntl
-import os
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -20,10 +19,9 @@ from agent.sources.source import Intake, boottime_us
 
 MOST_AT_ONCE: Final = 2000  # frames per reading: half a second of a full 500 kbit/s bus
 MAX_COMPLAINTS: Final = 5
-_SLCAN_SETTLE_S: Final = 0.1  # python-can waits 2 s for boot loaders that few adapters have
 _LONGEST_FLUSH_S: Final = 0.5
 
-# What python-can's parsers raise raw on a malformed message (slcan: IndexError, ValueError).
+# What python-can's parsers raise raw on a malformed message.
 _MALFORMED: Final = (IndexError, ValueError, KeyError)
 
 Row = tuple[int, int, int, bytes]
@@ -32,7 +30,7 @@ Row = tuple[int, int, int, bytes]
 class LiveSource:
     """One live bus. Times are CLOCK_BOOTTIME microseconds at which a message was read; adapters' own clocks are not used.
 
-    `options` go to python-can's interface as they are (slcan: `tty_baudrate`, `sleep_after_open`, `listen_only`, ...).
+    `options` go to python-can's interface as they are.
     `coalesce_s` bounds how long one reading goes on collecting after its first frame.
     """
 
@@ -55,20 +53,15 @@ class LiveSource:
         self._options = dict(options or {})
         if bitrate is not None:
             self._options["bitrate"] = bitrate
-        if interface == "slcan":
-            self._options.setdefault("sleep_after_open", _SLCAN_SETTLE_S)
         self._coalesce_s = coalesce_s
         self._clock_us = clock_us
         self._bus: can.BusABC | None = None
-        self._lock: int | None = None
         self._gone: SourceError | None = None
 
     def open(self) -> None:
         """Open the bus and drop what was buffered before now. SourceError names the adapter and what it said."""
         self.close()
         self._gone = None
-        if self._interface == "slcan":
-            self._lock = self._lock_port()
         try:
             self._bus = can.Bus(channel=self._channel, interface=self._interface, ignore_config=True, **self._options)
             self._flush(self._bus)
@@ -106,7 +99,6 @@ class LiveSource:
                     if not rows and not malformed:
                         raise self._gone from None
                     break
-                _forget_line(bus)
                 malformed += 1
                 if len(complaints) < MAX_COMPLAINTS:
                     complaints.append(f"{self.name}: unreadable message: {_said(problem)}")
@@ -120,35 +112,11 @@ class LiveSource:
         """Let go of the adapter, also of one that is gone."""
         bus, self._bus = self._bus, None
         if bus is not None:
-            try:
+            with contextlib.suppress(can.CanError, OSError, *_MALFORMED):
                 bus.shutdown()
-            except (can.CanError, OSError, *_MALFORMED):
-                # slcan says goodbye before it closes its port, and on an unplugged one never gets to the closing.
-                _close_port(bus)
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
-
-    def _lock_port(self) -> int | None:
-        """Hold the serial port for ourselves: two readers would each get half of every line, and python-can does not lock."""
-        path = self._channel.partition("@")[0]
-        if not path.startswith("/"):
-            return None
-        try:
-            port = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as problem:
-            raise SourceError(
-                f"{self.name}: cannot be opened: {problem.strerror}; is the adapter plugged in?"
-            ) from None
-        try:
-            fcntl.flock(port, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(port)
-            raise SourceError(f"{self.name}: in use by another program; stop it first") from None
-        return port
 
     def _flush(self, bus: can.BusABC) -> None:
-        """Read away what came before the capture, message by message: dropping bytes would leave half a line to be misread."""
+        """Read away what came before the capture."""
         stop = time.monotonic() + _LONGEST_FLUSH_S
         while time.monotonic() < stop:
             try:
@@ -157,11 +125,10 @@ class LiveSource:
             except (can.CanError, *_MALFORMED) as problem:
                 if not _is_malformed(problem):
                     raise
-                _forget_line(bus)
 
 
 def _row(message: can.Message, now_us: int) -> Row:
-    """The row of a message; ValueError if it contradicts itself, as a damaged slcan line does."""
+    """The row of a message; ValueError if it contradicts itself."""
     number = message.arbitration_id
     if not 0 <= number <= (MAX_EXTENDED_ID if message.is_extended_id else MAX_STANDARD_ID):
         raise ValueError(f"identifier {number:X} has too many bits")
@@ -178,25 +145,7 @@ def _row(message: can.Message, now_us: int) -> Row:
 
 def _is_malformed(problem: BaseException) -> bool:
     """Whether one message was unreadable, rather than the adapter."""
-    if isinstance(problem, can.CanError):
-        return isinstance(problem.__cause__, UnicodeDecodeError)  # slcan wraps this one in its error for a lost port
     return isinstance(problem, _MALFORMED) and not isinstance(problem, OSError)
-
-
-def _forget_line(bus: can.BusABC) -> None:
-    """Drop the line that slcan choked on: after bytes that are not text it would read the same line for ever."""
-    buffer = getattr(bus, "_buffer", None)
-    if isinstance(buffer, bytearray) and not buffer.isascii():
-        buffer.clear()
-
-
-def _close_port(bus: can.BusABC) -> None:
-    port = getattr(bus, "serialPortOrig", None)
-    if port is not None:
-        try:
-            port.close()
-        except OSError:
-            return
 
 
 def _said(problem: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The behaviour of every source, on what a machine without CAN has: python-can's virtual bus, its multicast bus, and slcan.
+"""The behaviour of every source on what a machine without CAN has: python-can's virtual and multicast bus, and our own slcan.
 
 The same facts are held against SocketCAN in the machine `bus` of tests/vm.
 """
@@ -13,6 +13,7 @@ import pytest
 
 from agent.frames import ERROR, EXTENDED, FD, REMOTE
 from agent.sources.python_can import LiveSource
+from agent.sources.slcan import SlcanSource
 from tests.slcan_adapter import PluggableAdapter
 from tests.vm.guest.bus.source_behaviour import Place, SourceBehaviour, TextBehaviour, UnpluggableBehaviour
 
@@ -63,7 +64,7 @@ class OnSlcan(Place):
     def __init__(self, folder):
         self._adapter = PluggableAdapter(folder / "adapter")
         self._adapter.plug()
-        self.source = LiveSource("slcan", str(self._adapter.path), 500_000, {"sleep_after_open": 0})
+        self.source = SlcanSource(str(self._adapter.path), 500_000)
         self._given = []
 
     def give(self, frames):

@@ -1,4 +1,4 @@
-"""Live buses through python-can: what is particular to its virtual bus and to slcan on a pseudo-terminal.
+"""Live buses through python-can: what is particular to it.
 
 What every source does is in tests/pipeline/test_source_behaviour.py.
 """
@@ -11,20 +11,8 @@ import pytest
 from agent.errors import ConfigError, SourceError
 from agent.frames import Frames
 from agent.sources.python_can import LiveSource
-from tests.slcan_adapter import Adapter
 
 DEADLINE_S = 10
-
-
-@pytest.fixture
-def adapter():
-    adapter = Adapter()
-    yield adapter
-    adapter.stop()
-
-
-def slcan(path, **options):
-    return LiveSource("slcan", path, 500_000, {"sleep_after_open": 0, **options})
 
 
 def collect(source, count):
@@ -60,44 +48,9 @@ def test_times_are_those_of_the_injected_clock(tmp_path):
     assert frames.time_us.tolist() == [1000, 1001, 1002, 1003]
 
 
-def test_slcan_lines_that_cannot_be_true_are_counted_and_skipped(adapter):
-    source = slcan(adapter.path)
-    source.open()
-    adapter.say(
-        b"t12",  # python-can raises IndexError
-        b"tXYZ0",  # ValueError
-        b"t123200",  # a byte is missing
-        b"tFFF0",  # twelve bits
-        b"t12390001020304050607",  # nine bytes
-        b"\xff\xfe",  # not text: python-can keeps such a line and would read it for ever
-        b"t1233010203",
-    )
-    frames, malformed, complaints = collect(source, 7)
-    source.close()
-    assert frames.ids.tolist() == [0x123]
-    assert malformed == 6
-    assert complaints[0].startswith(f"slcan {adapter.path}: unreadable message: ")
-
-
-def test_a_second_reader_of_a_serial_port_is_refused_before_it_disturbs_the_first(adapter):
-    first, second = slcan(adapter.path), slcan(adapter.path)
-    first.open()
-    with pytest.raises(SourceError, match=r"in use by another program; stop it first"):
-        second.open()
-    first.close()
-    until = time.monotonic() + DEADLINE_S
-    while not adapter.heard.endswith(b"O\rC\r"):
-        assert time.monotonic() < until
-        time.sleep(0.001)
-    assert adapter.heard == b"C\rS6\r\rO\rO\rC\r"  # one opening and one closing
-    second.open()
-    second.close()
-
-
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (LiveSource("slcan", "/dev/no-such-adapter"), "slcan /dev/no-such-adapter: cannot be opened: No such file"),
         (LiveSource("socketcan", "no-such-can"), "socketcan no-such-can: cannot be opened: "),
     ],
 )
@@ -115,15 +68,6 @@ def test_an_interface_that_python_can_does_not_know_is_a_wrong_configuration_not
     ) as caught:
         LiveSource("slcam", "can0")
     assert caught.value.exit_code == 78
-
-
-def test_a_wrong_bitrate_is_one_line_and_lets_go_of_the_port(adapter):
-    wrong = LiveSource("slcan", adapter.path, 123_456, {"sleep_after_open": 0})
-    with pytest.raises(SourceError, match="bitrate"):
-        wrong.open()
-    right = slcan(adapter.path)
-    right.open()
-    right.close()
 
 
 class Failing:
