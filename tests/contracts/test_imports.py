@@ -18,7 +18,7 @@ ADAPTERS = {
     "paho": {"link": ("link/session.py",)},
     "psycopg": {},
     "pyarrow": {"firmware_sim": ("firmware_sim/truth/parquet_file.py",)},
-    "serial": {},
+    "serial": {"agent": ("agent/sources/slcan.py",)},
     "sqlite3": {"agent": ("agent/database.py",), "ledger": ("ledger/store.py",)},
     "web3": {},
 }
