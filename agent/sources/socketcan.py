@@ -118,7 +118,7 @@ class SocketCanSource:
         begun = self._clocks()
         begun_us, slept_us = begun.boot_us, begun.slept_us - self._before.slept_us
         if slept_us > _SLEEP_US:  # nobody knows what its controller heard meanwhile, nor what of it is from before
-            self._end(SourceError(f"the machine slept {slept_us // 1_000_000} s"))
+            self._end(SourceError(f"the machine slept {round(slept_us / 1_000_000)} s"))
             return
         received, emptied = bus.drain(MOST_AT_ONCE)
         heard = len(received) > 0
