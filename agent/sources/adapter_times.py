@@ -12,6 +12,7 @@ import numpy as np
 from agent.frames import IntArray
 
 WRAP_MS: Final = 60_000
+_LATEST_US: Final = 5_000_000  # no line is under way so long: the adapter's clock starts anew elsewhere
 _DRIFT: Final = 500e-6  # of an adapter's clock against ours, at most: the anchor may be as much too early
 
 
@@ -45,6 +46,8 @@ class AdapterTimes:
         newest = int(since[-1])
         offset_us = read_us - newest * 1000
         if self._last is not None:
-            offset_us = min(offset_us, self._offset_us + int(elapsed_us * _DRIFT))
+            anchored_us = self._offset_us + int(elapsed_us * _DRIFT)
+            if anchored_us > offset_us - _LATEST_US:
+                offset_us = min(offset_us, anchored_us)
         self._last, self._offset_us = (newest, read_us), offset_us
         return since * 1000 + offset_us

@@ -10,16 +10,18 @@ import contextlib
 import errno
 import os
 import select
+import termios
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import numpy as np
 import serial
 
 from agent.errors import ConfigError, SourceError
 from agent.frames import Frames
 from agent.sources.adapter_times import AdapterTimes
-from agent.sources.slcan_lines import BEL, CR, Lines, Said
+from agent.sources.slcan_lines import BEL, CR, NO_STAMP, Lines, Said
 from agent.sources.source import Intake, boottime_us
 
 BITRATES: Final = {
@@ -31,13 +33,17 @@ BITRATES: Final = {
     250_000: "S5",
     500_000: "S6",
     750_000: "S7",
+    800_000: "S7",
     1_000_000: "S8",
     83_300: "S9",
 }
 MOST_AT_ONCE: Final = 1 << 18  # bytes of one reading: two seconds of a full bus of 1 Mbit/s
 _PIECE: Final = 1 << 16
 _ANSWER_S: Final = 0.2  # some adapters never answer
-_QUIET_S: Final = 0.02
+_QUIET_S: Final = 0.05  # longer than the latency timer of an FTDI
+_FLUSH_S: Final = 0.2
+_LONGEST_SETTLE_S: Final = 2.0
+_FASTEST: Final = 2**31 - 1
 _LONGEST_SETTLING_S: Final = 0.5
 _OPTIONS: Final = {
     "tty_baudrate": int,
@@ -70,7 +76,7 @@ class SlcanSource:
         if bitrate not in BITRATES:
             rates = ", ".join(str(rate) for rate in sorted(BITRATES))
             raise ConfigError(f"bitrate {bitrate} is none that slcan adapters have; take one of {rates}")
-        if speed and not speed.isdecimal():
+        if speed and not (speed.isdecimal() and len(speed) < 10 and int(speed)):
             raise ConfigError(f"channel {channel!r}: behind the @ stands the port's speed, such as @115200")
         self._bitrate = bitrate
         self._baudrate = int(speed) if speed else int(chosen.get("tty_baudrate", 115_200))
@@ -85,12 +91,13 @@ class SlcanSource:
         self._first = b""
         self._port: serial.Serial | None = None
         self._poll = select.poll()
+        self._heard = False
         self._gone: SourceError | None = None
 
     def open(self) -> None:
         """Open port and channel, and drop what was said before. SourceError names the adapter and what it said."""
         self.close()
-        self._gone = None
+        self._gone, self._heard = None, False
         self._lines, self._times, self._first = Lines(), AdapterTimes(), b""
         try:
             self._port = serial.Serial(
@@ -99,7 +106,7 @@ class SlcanSource:
             self._poll = select.poll()
             self._poll.register(self._port, select.POLLIN)
             self._open_channel(self._port)
-        except (OSError, ValueError) as problem:  # SerialException is an OSError
+        except (OSError, ValueError, OverflowError, termios.error) as problem:  # SerialException is an OSError
             self.close()
             raise SourceError(f"{self.name}: cannot be opened: {_said(problem)}") from None
         except SourceError as problem:
@@ -125,55 +132,84 @@ class SlcanSource:
             self.close()
             if not text:
                 raise self._gone from None
-        return self._intake(self._lines.take(text)) if text else Intake(Frames.empty())
+        if not text:
+            self._until_us = self._clock_us()
+            return Intake(Frames.empty())
+        return self._intake(self._lines.take(text))
 
     def close(self) -> None:
         """Close the channel and let go of the port, also of one that is gone."""
         port, self._port = self._port, None
         if port is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, termios.error):
                 port.write(b"C\r")
-            with contextlib.suppress(OSError):
+                # What an adapter does not take would hold up the closing for half a minute.
+                stop = time.monotonic() + _FLUSH_S
+                while port.out_waiting and time.monotonic() < stop:
+                    time.sleep(0.005)
+                if port.out_waiting:
+                    port.reset_output_buffer()
+            with contextlib.suppress(OSError, termios.error):
                 port.close()
 
     def _intake(self, said: Said) -> Intake:
         now_us = self._clock_us()
-        times = self._times.place(said.stamps_ms, now_us, self._until_us)
+        # Some adapters stamp for ever once they have been asked to.
+        stamps_ms = said.stamps_ms if self._stamped else np.full(len(said), NO_STAMP, np.int64)
+        times = self._times.place(stamps_ms, now_us, self._until_us)
         self._until_us = now_us
-        complaints = tuple(f"{self.name}: unreadable line {line!r}" for line in said.examples)
-        return Intake(Frames(times, said.ids, said.flags, said.lengths, said.payload), said.malformed, complaints)
+        self._heard = self._heard or len(said) > 0
+        complaints = [f"{self.name}: unreadable line {line!r}" for line in said.examples]
+        if said.refusals:  # of the opening, as nothing is asked for after it
+            complaints.append(f"{self.name}: the adapter has refused a command")
+            if not self._heard:
+                self._gone = SourceError(f"{self.name}: the adapter refuses to open its channel")
+                self.close()
+        return Intake(
+            Frames(times, said.ids, said.flags, said.lengths, said.payload), said.malformed, tuple(complaints)
+        )
 
     def _open_channel(self, port: serial.Serial) -> None:
         """Close the channel that an earlier reader may have left open, wait until it is quiet, and open our own."""
         time.sleep(self._settle_s)
         port.write(b"\rC\r")
-        stop = time.monotonic() + _LONGEST_SETTLING_S
-        while self._poll.poll(_QUIET_S * 1000) and time.monotonic() < stop:
+        wait_s, stop = _ANSWER_S, time.monotonic() + _LONGEST_SETTLING_S
+        while self._poll.poll(wait_s * 1000) and time.monotonic() < stop:
             _drained(port.fileno())
-        if self._ask(port, BITRATES[self._bitrate]) is None:
-            raise SourceError(f"the adapter refuses {self._bitrate} bit/s")
-        if self._stamped and self._ask(port, "Z1") is None:
-            raise SourceError("the adapter has no clock; set options.timestamps = false")
-        first = self._ask(port, "L" if self._listen_only else "O")
-        if first is None:
-            cure = "; set options.listen_only = false, and it will acknowledge frames" if self._listen_only else ""
-            raise SourceError(f"the adapter refuses to open its channel{cure}")
-        self._first = first
+            wait_s = _QUIET_S
+        rate = self._ask(port, BITRATES[self._bitrate], f"the adapter refuses {self._bitrate} bit/s")
+        if self._stamped:
+            self._ask(port, "Z1", "the adapter has no clock; set options.timestamps = false")
+        cure = "; set options.listen_only = false, and it will acknowledge frames" if self._listen_only else ""
+        refused = f"the adapter refuses to open its channel{cure}"
+        opened = self._ask(port, "L" if self._listen_only else "O", refused)
+        if rate is None and opened is None:
+            opened = self._open_silent(port, refused)
+        self._first = opened or b""
 
-    def _ask(self, port: serial.Serial, command: str) -> bytes | None:
-        """Say a command; what came behind its answer, or None if it was refused. No answer is consent."""
+    def _open_silent(self, port: serial.Serial, refused: str) -> bytes | None:
+        """Open an adapter that answers no command but the one for its version, and has its own for silence: CANable's."""
+        if self._ask(port, "V", "the adapter does not say its version") is None:
+            raise SourceError(
+                "the adapter answers nothing; where opening resets it, set options.sleep_after_open, in seconds"
+            )
+        self._ask(port, "M1" if self._listen_only else "M0", refused)
+        return self._ask(port, "O", refused)
+
+    def _ask(self, port: serial.Serial, command: str, refused: str) -> bytes | None:
+        """Say a command; what came behind its answer, None if none came; SourceError with `refused` if it was refused."""
         port.write(f"{command}\r".encode())
         heard, stop = b"", time.monotonic() + _ANSWER_S
         while (left_s := stop - time.monotonic()) > 0:
             if self._poll.poll(left_s * 1000):
                 heard += _drained(port.fileno())
             if heard[:1] == bytes((BEL,)):
-                return None
+                raise SourceError(refused)
             if heard[:1] == bytes((CR,)):
                 return heard[1:]
-            if heard:  # a frame's line: this adapter does not answer
-                return heard
-        return heard
+            if heard and (heard[:1] in b"tTrRdDbBx" or CR in heard):
+                return heard  # a frame's line, or an answer in words
+        return heard or None
 
 
 def _drained(descriptor: int) -> bytes:
@@ -199,16 +235,19 @@ def _drained(descriptor: int) -> bytes:
 
 
 def _checked(options: dict[str, object]) -> dict[str, float]:
+    chosen: dict[str, float] = {}
     for name, value in options.items():
         if name not in _OPTIONS:
             raise ConfigError(f"pack.source.options: {name}: slcan has {', '.join(sorted(_OPTIONS))}")
         kind = _OPTIONS[name]
-        right = (
-            isinstance(value, bool) if kind is bool else isinstance(value, int | float) and not isinstance(value, bool)
-        )
-        if not right:
+        if isinstance(value, bool) != (kind is bool) or not isinstance(value, int | float):
             raise ConfigError(f"pack.source.options: {name}: is {'true or false' if kind is bool else 'a number'}")
-    return {name: float(value) for name, value in options.items() if isinstance(value, int | float)}
+        chosen[name] = value
+    if not 0 <= chosen.get("sleep_after_open", 0) <= _LONGEST_SETTLE_S:
+        raise ConfigError(f"pack.source.options: sleep_after_open: is 0 to {_LONGEST_SETTLE_S:.0f}, in seconds")
+    if not 1 <= chosen.get("tty_baudrate", 1) <= _FASTEST:
+        raise ConfigError("pack.source.options: tty_baudrate: is a port's speed, such as 115200")
+    return chosen
 
 
 def _said(problem: BaseException) -> str:

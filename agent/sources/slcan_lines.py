@@ -34,7 +34,8 @@ _FLAGS: Final = {
     "b": FD,
     "B": FD | EXTENDED,
 }
-_ANSWERS: Final = np.isin(np.arange(256), np.frombuffer(b"zZVvNFS", np.uint8))
+_ANSWER_SIZES: Final = np.zeros(256, np.int64)  # of the answers that may still be on their way when frames are
+_ANSWER_SIZES[np.frombuffer(b"zZFVvN", np.uint8)] = (1, 1, 3, 5, 5, 5)
 _FD_LENGTHS: Final = np.array((*range(9), 12, 16, 20, 24, 32, 48, 64), np.int64)
 _CLASSIC_LENGTHS: Final = np.array((*range(9), *[FD_BYTES * 2] * 7), np.int64)  # 9 to 15 fit into no line
 _POWERS: Final = 16 ** np.arange(7, -1, -1)
@@ -118,7 +119,7 @@ def _said(signs: NDArray[np.uint8], ends: IntArray, lost: list[bytes]) -> Said:
             which = np.flatnonzero(shapes == shape)
             columns.fill(which, signs[starts[which, None] + np.arange(1, size)], _FLAGS[letter])
     known = columns.known
-    unreadable = np.flatnonzero(~known & ~_ANSWERS[letters])
+    unreadable = np.flatnonzero(~known & (_ANSWER_SIZES[letters] != sizes))
     examples = [signs[starts[at] : starts[at] + sizes[at]].tobytes() for at in unreadable[:MOST_EXAMPLES].tolist()]
     kept = slice(None) if known.all() else known
     return Said(

@@ -3,6 +3,7 @@
 What every source does is in tests/pipeline/test_source_behaviour.py, what lines mean in test_slcan_lines.py.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from agent.sources.slcan import SlcanSource
 from agent.sources.source import boottime_us
 from tests.shared import ROOT
 from tests.slcan_adapter import Adapter
+from tests.vm.guest.bus.source_behaviour import broken
 
 DEADLINE_S = 20
 
@@ -86,6 +88,9 @@ def test_a_file_that_is_no_port_is_one_line(tmp_path):
         (500_000, "/dev/x", {"listen_only": 1}, "pack.source.options: listen_only: is true or false"),
         (500_000, "/dev/x", {"tty_baudrate": "fast"}, "pack.source.options: tty_baudrate: is a number"),
         (500_000, "/dev/x", {"tty_baudrate": True}, "pack.source.options: tty_baudrate: is a number"),
+        (500_000, "/dev/x", {"tty_baudrate": float("inf")}, "pack.source.options: tty_baudrate: is a port's speed"),
+        (500_000, "/dev/x", {"sleep_after_open": -1}, "pack.source.options: sleep_after_open: is 0 to 2, in seconds"),
+        (500_000, "/dev/x@0", {}, "channel '/dev/x@0': behind the @"),
     ],
 )
 def test_what_no_adapter_has_is_a_wrong_configuration(bitrate, channel, options, said):
@@ -95,7 +100,7 @@ def test_what_no_adapter_has_is_a_wrong_configuration(bitrate, channel, options,
 
 
 class Refusing(Adapter):
-    """Refuses one command, as an older adapter does; or says nothing to any."""
+    """Refuses one command, as an older adapter does."""
 
     def __init__(self, refused):
         self._refused, self._rest = refused, b""
@@ -103,9 +108,17 @@ class Refusing(Adapter):
 
     def answers(self, said):
         *commands, self._rest = (self._rest + said).split(b"\r")
-        if self._refused is None:
-            return b""
-        return b"".join(b"\a" if command == self._refused else b"\r" for command in commands)
+        return b"".join(map(self.answer, commands))
+
+    def answer(self, command):
+        return b"\a" if command == self._refused else b"\r"
+
+
+class Silent(Refusing):
+    """Answers nothing but what its version is, if that; a CANable does, and knows no L."""
+
+    def answer(self, command):
+        return b"canable-fw 1.0\r" if command == self._refused else b""
 
 
 @pytest.mark.parametrize(
@@ -134,11 +147,13 @@ def test_an_adapter_that_refuses_is_one_line_with_the_cure_and_is_let_go(refused
         adapter.stop()
 
 
-def test_an_adapter_that_answers_no_command_is_heard_from_its_first_frame():
-    adapter = Refusing(None)
+@pytest.mark.parametrize(("options", "said"), [({}, b"L\rV\rM1\rO\r"), ({"listen_only": False}, b"O\rV\rM0\rO\r")])
+def test_an_adapter_that_answers_only_for_its_version_is_silenced_and_opened_in_its_own_way(options, said):
+    adapter = Silent(b"V")
     try:
-        source = SlcanSource(adapter.path, 500_000)
+        source = SlcanSource(adapter.path, 500_000, options)
         source.open()
+        heard(adapter, said)
         adapter.say(b"t1230", b"t1241FF")
         found, until = [], time.monotonic() + DEADLINE_S
         while len(found) < 2:
@@ -148,6 +163,36 @@ def test_an_adapter_that_answers_no_command_is_heard_from_its_first_frame():
         assert found == [0x123, 0x124]
     finally:
         adapter.stop()
+
+
+def test_an_adapter_that_answers_nothing_is_an_outage_and_not_a_quiet_bus():
+    adapter = Silent(None)
+    try:
+        with pytest.raises(SourceError, match="the adapter answers nothing; where opening resets it, set"):
+            SlcanSource(adapter.path, 500_000).open()
+    finally:
+        adapter.stop()
+
+
+def test_a_refusal_that_comes_late_is_an_outage_and_not_a_quiet_bus(adapter):
+    source = SlcanSource(adapter.path, 500_000)
+    source.open()
+    os.write(adapter.master, b"\a")
+    problem, _ = broken(source)
+    assert str(problem) == f"{source.name}: the adapter refuses to open its channel"
+
+
+def test_an_adapter_that_stamps_unasked_is_not_believed(adapter):
+    source = SlcanSource(adapter.path, 500_000)
+    source.open()
+    adapter.say(b"t12300000")
+    frames = [source.read(1.0).frames][0]
+    before_us = boottime_us()
+    adapter.say(b"t12300001")
+    (time_us,) = source.read(1.0).frames.time_us.tolist()
+    source.close()
+    assert len(frames) == 1
+    assert time_us >= before_us
 
 
 def test_with_timestamps_frames_have_the_times_at_which_the_adapter_heard_them(tmp_path):
