@@ -36,6 +36,7 @@ class Account:
     epochs: int = 0
     statements: int = 0
     astray: list[str] = field(default_factory=list)
+    sealed: list[int] = field(default_factory=list, repr=False)  # where in the sent log each segment begins
 
 
 def set_up(folder: Path, broker: Broker) -> Stage:
@@ -136,6 +137,7 @@ def account(said: list[Statement], sent_log: Path) -> Account:
             continue
         _account_missed(times[position:start], gaps, done)
         done.in_segments += each.body.frames
+        done.sealed.append(start)
         position, joined = start + each.body.frames, True
     end_us = links[-1].stamp.t1_ms * 1000
     _account_missed([time_us for time_us in times[position:] if time_us < end_us - LATENCY_US], gaps, done)

@@ -37,9 +37,9 @@ def _survives(tmp_path, rounds, seed):
 
 
 def _without_a_line(sent_log, done):
-    """The same log with one line less, in the middle of what was sealed: what an unnoticed loss would look like."""
+    """The same log with one line less, the first of a segment in the middle: what an unnoticed loss would look like."""
     lines = sent_log.read_text().splitlines(keepends=True)
-    del lines[done.in_segments // 2 :: done.sent]
+    del lines[done.sealed[len(done.sealed) // 2]]
     doctored = sent_log.with_name("doctored.log")
     doctored.write_text("".join(lines))
     return doctored
